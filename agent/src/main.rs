@@ -1,0 +1,3 @@
+//! The `clew` command: parse arguments, wire, run, exit.
+
+fn main() {}

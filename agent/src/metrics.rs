@@ -1,0 +1,192 @@
+//! What the agent counts about itself.
+//!
+//! Every drop has a place and a reason ([`Drop`]); a new way of losing something is a new variant
+//! here, and so shows up in `--stats` and on the Prometheus endpoint without further work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! table {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = ($($label:literal),+)),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The values of the metric's labels.
+            #[must_use]
+            pub const fn labels(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($label),+]),+ }
+            }
+        }
+    };
+}
+
+table! {
+    /// Something was lost: `clew_drops_total{place, reason}`.
+    Drop {
+        /// A chunk found the ring buffer full (counted in the kernel).
+        ChunkRingFull = ("kernel", "chunk_ring_full"),
+        /// A connection, state or process event found the ring buffer full.
+        EventRingFull = ("kernel", "event_ring_full"),
+        /// No state could be kept for a socket in the kernel: it is not traced.
+        SocketStateFull = ("kernel", "socket_state_full"),
+        /// A kernel program did not run because it was running already on that processor.
+        ProgramMissed = ("kernel", "program_missed"),
+        /// A record in the ring buffer was not understood.
+        BadRecord = ("ingest", "bad_record"),
+        /// The connection table was full: the connection idle for longest was let go.
+        ConnectionBudget = ("ingest", "connection_budget"),
+        /// A connection was let go while an exchange was open on it.
+        ConnectionForgotten = ("ingest", "connection_forgotten"),
+        /// More exchanges were open than the budget allows: the oldest was let go.
+        ExchangeBudget = ("stitch", "exchange_budget"),
+        /// The export queue was full.
+        QueueFull = ("export", "queue_full"),
+        /// The receiver refused spans for good.
+        Refused = ("export", "refused"),
+        /// The receiver accepted a request but not all of its spans (OTLP partial success).
+        PartialSuccess = ("export", "partial_success"),
+        /// Spans were still in the queue when the agent had to leave.
+        Shutdown = ("export", "shutdown"),
+        /// Retries were used up.
+        RetriesExhausted = ("export", "retries_exhausted"),
+    }
+}
+
+table! {
+    /// Something happened: `clew_<name>_total`.
+    Count {
+        /// Records read from the ring buffer.
+        Records = ("records"),
+        /// Chunks handled.
+        Chunks = ("chunks"),
+        /// Bytes captured.
+        CapturedBytes = ("captured_bytes"),
+        /// Bytes of chunks that were counted but not captured.
+        UncapturedBytes = ("uncaptured_bytes"),
+        /// Holes in a connection's stream.
+        Gaps = ("gaps"),
+        /// Connections seen.
+        Connections = ("connections"),
+        /// Connections left alone because no parser knows their protocol.
+        ConnectionsIgnored = ("connections_ignored"),
+        /// Exchanges begun.
+        ExchangesStarted = ("exchanges_started"),
+        /// Exchanges ended.
+        ExchangesFinished = ("exchanges_finished"),
+        /// Notes that parsers made.
+        Notes = ("notes"),
+        /// Spans made.
+        Spans = ("spans"),
+        /// Spans not exported because their trace is not sampled.
+        SpansUnsampled = ("spans_unsampled"),
+        /// Spans exported.
+        SpansExported = ("spans_exported"),
+        /// Export requests sent.
+        ExportRequests = ("export_requests"),
+        /// Export requests sent again.
+        ExportRetries = ("export_retries"),
+        /// Parents asserted by a header.
+        ParentHeader = ("parent_header"),
+        /// Parents asserted by the other end of the connection.
+        ParentSocket = ("parent_socket"),
+        /// Parents asserted by the thread.
+        ParentThread = ("parent_thread"),
+        /// Parents asserted by timing.
+        ParentTiming = ("parent_timing"),
+        /// Spans that begin a trace: nothing came before.
+        ParentRoot = ("parent_none_root"),
+        /// Client spans sent while nothing was served.
+        ParentNotServing = ("parent_none_not_serving"),
+        /// Spans without a parent because several were possible.
+        ParentAmbiguous = ("parent_none_ambiguous"),
+        /// Spans without a parent because tasks share the thread.
+        ParentSharedThread = ("parent_none_shared_thread"),
+    }
+}
+
+table! {
+    /// A present amount: `clew_<name>`.
+    Gauge {
+        /// Bytes waiting in the ring buffer at the last look.
+        RingBytes = ("ring_bytes"),
+        /// Size of the ring buffer in bytes.
+        RingCapacity = ("ring_capacity_bytes"),
+        /// Connections in the table.
+        OpenConnections = ("open_connections"),
+        /// Exchanges begun and not ended.
+        OpenExchanges = ("open_exchanges"),
+        /// Bytes held by parsers.
+        ParserMemory = ("parser_memory_bytes"),
+        /// Processes known.
+        Processes = ("processes"),
+        /// Spans in the export queue.
+        QueuedSpans = ("queued_spans"),
+    }
+}
+
+/// All of the agent's counters. Cheap to clone; every part holds one.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    drops: Vec<AtomicU64>,
+    counts: Vec<AtomicU64>,
+    gauges: Vec<AtomicU64>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let zeros = |n| std::iter::repeat_with(AtomicU64::default).take(n).collect();
+        Self {
+            drops: zeros(Drop::ALL.len()),
+            counts: zeros(Count::ALL.len()),
+            gauges: zeros(Gauge::ALL.len()),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts `n` lost things.
+    pub fn drop(&self, what: Drop, n: u64) {
+        self.0.drops[what as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets a drop counter that is kept elsewhere (in the kernel).
+    pub fn set_drops(&self, what: Drop, total: u64) {
+        self.0.drops[what as usize].store(total, Ordering::Relaxed);
+    }
+
+    /// Counts `n` events.
+    pub fn count(&self, what: Count, n: u64) {
+        self.0.counts[what as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets a present amount.
+    pub fn gauge(&self, what: Gauge, amount: u64) {
+        self.0.gauges[what as usize].store(amount, Ordering::Relaxed);
+    }
+
+    /// How many of `what` were lost.
+    #[must_use]
+    pub fn drops(&self, what: Drop) -> u64 {
+        self.0.drops[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// How many of `what` happened.
+    #[must_use]
+    pub fn counted(&self, what: Count) -> u64 {
+        self.0.counts[what as usize].load(Ordering::Relaxed)
+    }
+
+    /// The present amount of `what`.
+    #[must_use]
+    pub fn amount(&self, what: Gauge) -> u64 {
+        self.0.gauges[what as usize].load(Ordering::Relaxed)
+    }
+}

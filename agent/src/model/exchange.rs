@@ -1,0 +1,97 @@
+//! What a protocol parser says: a request has begun, an exchange has ended.
+
+use std::borrow::Cow;
+
+use super::{Attribute, RemoteContext, SpanStatus, Task, Timestamp};
+
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1 (RFC 9112).
+    Http1,
+}
+
+impl Protocol {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+        }
+    }
+}
+
+/// From which end an exchange is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The process received the request.
+    Server,
+    /// The process sent the request.
+    Client,
+}
+
+/// A parser's event. For one exchange, `Started` always comes before `Finished`, and each
+/// `Started` is followed by exactly one `Finished` by the time its connection ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParserEvent {
+    /// A request's head is complete (or as complete as it will get).
+    Started(Started),
+    /// An exchange is over.
+    Finished(Finished),
+}
+
+/// A request's head is known: now its parent is decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// Number of the exchange on its connection, counted from 0.
+    pub exchange: u64,
+    /// Whose view.
+    pub side: Side,
+    /// Offset of the request's first byte in its stream ([`super::Chunk::position`]): both ends of
+    /// a TCP connection see the same one.
+    pub position: u64,
+    /// When the request's first byte moved.
+    pub start: Timestamp,
+    /// Who received (server) or sent (client) the chunk that completed the head.
+    pub task: Task,
+    /// The context that the request carries, if any.
+    pub context: Option<RemoteContext>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response is complete (or the protocol was switched by it).
+    Complete,
+    /// The connection ended before a response began, or before it was complete.
+    Aborted,
+    /// Bytes that mattered were lost before the response could be understood; what is reported is
+    /// true, but incomplete.
+    Lost,
+}
+
+/// Something worth knowing about how a message was understood; exported in `clew.notes` and
+/// counted. Short, in words, without payload: `"head cut at capture cap"`.
+pub type Note = &'static str;
+
+/// An exchange is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The number given in [`Started::exchange`].
+    pub exchange: u64,
+    /// When the last byte of the exchange moved: of the response, or of whatever came last.
+    pub end: Timestamp,
+    /// Who moved the last byte, where that is known.
+    pub task: Option<Task>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Span name, of low cardinality (OpenTelemetry semantic conventions).
+    pub name: Cow<'static, str>,
+    /// Span status.
+    pub status: SpanStatus,
+    /// The protocol's attributes. Those of the connection (`network.*`, and `server.*` or
+    /// `client.*` where the message did not name them) are added later.
+    pub attributes: Vec<Attribute>,
+    /// Notes.
+    pub notes: Vec<Note>,
+}

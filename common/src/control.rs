@@ -1,0 +1,38 @@
+//! What user space tells the kernel programs about a connection, in the map `CONTROL`, keyed by
+//! the connection's socket cookie.
+
+use crate::assert_size;
+
+/// [`Control::verdict`]: nothing decided yet; chunks are captured.
+pub const UNDECIDED: u32 = 0;
+/// [`Control::verdict`]: a parser understands this connection; chunks are captured.
+pub const CAPTURE: u32 = 1;
+/// [`Control::verdict`]: no parser wants this connection, or it is out of scope; nothing more of
+/// it is sent to user space.
+pub const IGNORE: u32 = 2;
+
+/// [`Control::flags`]: `received_until` is valid.
+pub const SKIP_RECEIVED: u32 = 1 << 0;
+/// [`Control::flags`]: `sent_until` is valid.
+pub const SKIP_SENT: u32 = 1 << 1;
+
+/// Chunks of at least this many bytes ask `CONTROL` whether they may be skipped. Smaller ones are
+/// cheaper to send than to ask about.
+pub const SKIP_THRESHOLD: u32 = 2048;
+
+/// A connection's control record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Control {
+    /// [`UNDECIDED`], [`CAPTURE`] or [`IGNORE`].
+    pub verdict: u32,
+    /// [`SKIP_RECEIVED`], [`SKIP_SENT`].
+    pub flags: u32,
+    /// Received chunks that end before this position (TCP sequence number, or the low half of a
+    /// Unix position) are not sent to user space: they lie inside a body whose length is known.
+    /// At most 2^31 ahead.
+    pub received_until: u32,
+    /// The same for sent chunks.
+    pub sent_until: u32,
+}
+assert_size!(Control, 16);

@@ -1,0 +1,41 @@
+//! Counters that the kernel programs keep, one slot each in the per-CPU array `COUNTERS`.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $label:literal),+ $(,)?) => {
+        /// A counter of the kernel programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Counter { $($(#[$doc])* $name),+ }
+
+        impl Counter {
+            /// All counters, in the order of their slots.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The counter's name in metrics.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label),+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Chunks sent to user space.
+    Chunks = "chunks",
+    /// Chunks lost because the ring buffer was full.
+    ChunkRingFull = "chunk_ring_full",
+    /// Connection, state and process events lost because the ring buffer was full.
+    EventRingFull = "event_ring_full",
+    /// Chunks whose bytes could not be read (sendfile, splice, io_uring, faults).
+    ChunkUnreadable = "chunk_unreadable",
+    /// Chunks not sent because user space said that they lie inside a body.
+    ChunkSkipped = "chunk_skipped",
+    /// Sockets for which no state could be kept (map full or out of memory): not traced.
+    SocketStateFull = "socket_state_full",
+    /// Calls of the capture program: every send and receive on any socket.
+    Calls = "calls",
+}
+
+/// Number of slots in `COUNTERS`.
+pub const COUNTERS: u32 = Counter::ALL.len() as u32;

@@ -1,0 +1,2 @@
+//! Clew's project commands: `cargo xtask …`.
+fn main() {}
