@@ -1,87 +1,106 @@
 //! Offsets of kernel fields, resolved from the running kernel's BTF by the agent and handed to the
 //! kernel programs as one global. Rust has no CO-RE relocations.
 
-use crate::assert_size;
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $field:ident = $owner:literal . $path:literal),+ $(,)?) => {
+        /// Byte offsets from the start of the named kernel struct.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct Offsets {
+            $($(#[$doc])* pub $field: u32),+
+        }
 
-/// Byte offsets from the start of the named kernel struct.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Offsets {
-    /// `sock_common.skc_family`.
-    pub sock_family: u32,
-    /// `sock.sk_type`.
-    pub sock_type: u32,
-    /// `sock.sk_protocol`.
-    pub sock_protocol: u32,
-    /// `sock_common.skc_num`: local port, host order.
-    pub sock_local_port: u32,
-    /// `sock_common.skc_dport`: remote port, network order.
-    pub sock_remote_port: u32,
-    /// `sock_common.skc_rcv_saddr`.
-    pub sock_local_v4: u32,
-    /// `sock_common.skc_daddr`.
-    pub sock_remote_v4: u32,
-    /// `sock_common.skc_v6_rcv_saddr`.
-    pub sock_local_v6: u32,
-    /// `sock_common.skc_v6_daddr`.
-    pub sock_remote_v6: u32,
-    /// `sock_common.skc_net` (a pointer to `struct net`).
-    pub sock_net: u32,
-    /// `sock_common.skc_cookie`.
-    pub sock_cookie: u32,
-    /// `sock.sk_socket`.
-    pub sock_socket: u32,
-    /// `sock.sk_err`.
-    pub sock_error: u32,
-    /// `net.ns.inum`.
-    pub net_inum: u32,
-    /// `tcp_sock.copied_seq`.
-    pub tcp_copied_seq: u32,
-    /// `tcp_sock.write_seq`.
-    pub tcp_write_seq: u32,
-    /// `unix_sock.peer`.
-    pub unix_peer: u32,
-    /// `unix_sock.addr`.
-    pub unix_address: u32,
-    /// `unix_address.len`.
-    pub unix_address_len: u32,
-    /// `unix_address.name` (a `sockaddr_un`; its path is two bytes further).
-    pub unix_address_name: u32,
-    /// `socket.file`.
-    pub socket_file: u32,
-    /// `socket.sk`.
-    pub socket_sk: u32,
-    /// `file.f_flags`.
-    pub file_flags: u32,
-    /// `file.private_data`.
-    pub file_private_data: u32,
-    /// `file.f_op`: tells a socket's file from others.
-    pub file_operations: u32,
-    /// `task_struct.files`.
-    pub task_files: u32,
-    /// `files_struct.fdt`.
-    pub files_fdt: u32,
-    /// `fdtable.fd`.
-    pub fdtable_fd: u32,
-    /// `fdtable.max_fds`.
-    pub fdtable_max_fds: u32,
-    /// `task_struct.pid`.
-    pub task_pid: u32,
-    /// `task_struct.tgid`.
-    pub task_tgid: u32,
-    /// `task_struct.real_parent`.
-    pub task_parent: u32,
-    /// `task_struct.mm`.
-    pub task_mm: u32,
-    /// `mm_struct.arg_start`; `arg_end`, `env_start` and `env_end` follow it in this order.
-    pub mm_arg_start: u32,
-    /// `mm_struct.arg_end`.
-    pub mm_arg_end: u32,
-    /// `mm_struct.env_start`.
-    pub mm_env_start: u32,
-    /// `mm_struct.env_end`.
-    pub mm_env_end: u32,
-    /// Always 0.
-    pub reserved: u32,
+        impl Offsets {
+            /// What the kernel programs are built with, before the agent sets the real ones.
+            pub const UNSET: Self = Self { $($field: 0),+ };
+
+            /// Fills every field by asking `lookup` for the offset of a struct's field.
+            ///
+            /// # Errors
+            ///
+            /// The first error of `lookup`: the running kernel lacks the field.
+            pub fn resolve<E>(mut lookup: impl FnMut(&str, &str) -> Result<u32, E>) -> Result<Self, E> {
+                Ok(Self { $($field: lookup($owner, $path)?),+ })
+            }
+        }
+    };
 }
-assert_size!(Offsets, 38 * 4);
+
+offsets! {
+    /// `sock_common.skc_family`: address family.
+    sock_family = "sock_common"."skc_family",
+    /// `sock.sk_type`: `SOCK_STREAM` and so on.
+    sock_type = "sock"."sk_type",
+    /// `sock.sk_protocol`: `IPPROTO_TCP` and so on.
+    sock_protocol = "sock"."sk_protocol",
+    /// `sock_common.skc_num`: local port, host order.
+    sock_local_port = "sock_common"."skc_num",
+    /// `sock_common.skc_dport`: remote port, network order.
+    sock_remote_port = "sock_common"."skc_dport",
+    /// `sock_common.skc_rcv_saddr`: local IPv4 address.
+    sock_local_v4 = "sock_common"."skc_rcv_saddr",
+    /// `sock_common.skc_daddr`: remote IPv4 address.
+    sock_remote_v4 = "sock_common"."skc_daddr",
+    /// `sock_common.skc_v6_rcv_saddr`: local IPv6 address.
+    sock_local_v6 = "sock_common"."skc_v6_rcv_saddr",
+    /// `sock_common.skc_v6_daddr`: remote IPv6 address.
+    sock_remote_v6 = "sock_common"."skc_v6_daddr",
+    /// `sock_common.skc_net`: pointer to `struct net`.
+    sock_net = "sock_common"."skc_net",
+    /// `sock.sk_socket`: pointer to `struct socket`.
+    sock_socket = "sock"."sk_socket",
+    /// `sock.sk_err`: pending error, a positive errno.
+    sock_error = "sock"."sk_err",
+    /// `net.ns.inum`: inode number of the network namespace.
+    net_inum = "net"."ns.inum",
+    /// `tcp_sock.copied_seq`: next sequence number that the process will read.
+    tcp_copied_seq = "tcp_sock"."copied_seq",
+    /// `tcp_sock.write_seq`: sequence number after the last byte written.
+    tcp_write_seq = "tcp_sock"."write_seq",
+    /// `unix_sock.peer`: the other end.
+    unix_peer = "unix_sock"."peer",
+    /// `unix_sock.addr`: pointer to `struct unix_address`.
+    unix_address = "unix_sock"."addr",
+    /// `unix_address.len`: length of the `sockaddr_un`.
+    unix_address_len = "unix_address"."len",
+    /// `unix_address.name`: the `sockaddr_un`; its path is two bytes further.
+    unix_address_name = "unix_address"."name",
+    /// `socket.file`: pointer to `struct file`.
+    socket_file = "socket"."file",
+    /// `socket.sk`: pointer to `struct sock`.
+    socket_sk = "socket"."sk",
+    /// `file.f_flags`: `O_NONBLOCK` and so on.
+    file_flags = "file"."f_flags",
+    /// `file.private_data`: a socket file's `struct socket`.
+    file_private_data = "file"."private_data",
+    /// `file.f_inode`: pointer to `struct inode`.
+    file_inode = "file"."f_inode",
+    /// `inode.i_mode`: tells a socket's file from others.
+    inode_mode = "inode"."i_mode",
+    /// `inode.i_ino`: tells a socket from one that was at the same address before.
+    inode_number = "inode"."i_ino",
+    /// `task_struct.files`: pointer to `struct files_struct`.
+    task_files = "task_struct"."files",
+    /// `files_struct.fdt`: pointer to `struct fdtable`.
+    files_fdt = "files_struct"."fdt",
+    /// `fdtable.fd`: pointer to the array of files.
+    fdtable_fd = "fdtable"."fd",
+    /// `fdtable.max_fds`: length of that array.
+    fdtable_max_fds = "fdtable"."max_fds",
+    /// `task_struct.pid`: thread id.
+    task_pid = "task_struct"."pid",
+    /// `task_struct.tgid`: process id.
+    task_tgid = "task_struct"."tgid",
+    /// `task_struct.real_parent`: pointer to the parent task.
+    task_parent = "task_struct"."real_parent",
+    /// `task_struct.mm`: pointer to `struct mm_struct`.
+    task_mm = "task_struct"."mm",
+    /// `mm_struct.arg_start`: start of the arguments, a user address.
+    mm_arg_start = "mm_struct"."arg_start",
+    /// `mm_struct.arg_end`: end of the arguments.
+    mm_arg_end = "mm_struct"."arg_end",
+    /// `mm_struct.env_start`: start of the environment.
+    mm_env_start = "mm_struct"."env_start",
+    /// `mm_struct.env_end`: end of the environment.
+    mm_env_end = "mm_struct"."env_end",
+}

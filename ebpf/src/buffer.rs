@@ -1,0 +1,140 @@
+//! From a system call's arguments to the bytes that it moved.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use clew_common::event::CAPTURE_MAX;
+
+use crate::{
+    kernel::read_user,
+    registers::{Call, number},
+};
+
+/// `struct iovec` in user memory.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct IoVec {
+    base: u64,
+    length: u64,
+}
+
+/// The part of `struct msghdr` that names the buffers (offset 16).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct MessageVectors {
+    vectors: u64,
+    count: u64,
+}
+
+const MSGHDR_VECTORS: u64 = 16;
+
+/// How many buffers of a scattered call are looked at; a message head in more pieces than this is
+/// captured in part.
+const VECTORS_MAX: u32 = 8;
+
+/// Where a call's bytes are in user memory.
+#[derive(Clone, Copy)]
+pub enum Buffer {
+    /// One piece, at this address.
+    Flat(u64),
+    /// `count` pieces, described at `vectors`.
+    Scattered { vectors: u64, count: u64 },
+    /// Not in the caller's memory, or not to be found.
+    Unreadable,
+}
+
+impl Buffer {
+    /// The buffer of a call that moves bytes through a socket.
+    #[inline(always)]
+    pub fn of(call: &Call) -> Self {
+        match call.number {
+            number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
+                Self::Flat(call.arguments[1])
+            }
+            number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
+                Self::Scattered {
+                    vectors: call.arguments[1],
+                    count: call.arguments[2],
+                }
+            }
+            number::SENDMSG | number::RECVMSG => Self::of_message(call.arguments[1]),
+            // With several messages in one call nothing says which one this is.
+            number::SENDMMSG | number::RECVMMSG if call.arguments[2] == 1 => {
+                Self::of_message(call.arguments[1])
+            }
+            _ => Self::Unreadable,
+        }
+    }
+
+    #[inline(always)]
+    fn of_message(header: u64) -> Self {
+        match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
+            Some(message) => Self::Scattered {
+                vectors: message.vectors,
+                count: message.count,
+            },
+            None => Self::Unreadable,
+        }
+    }
+
+    /// Copies the first `wanted` bytes to `target`, as far as they can be read, and returns how
+    /// many were.
+    ///
+    /// # Safety
+    ///
+    /// `target` must be writable for twice `CAPTURE_MAX` bytes, `wanted` at most `CAPTURE_MAX`.
+    #[inline(always)]
+    pub unsafe fn copy(self, target: *mut u8, wanted: u32) -> u32 {
+        match self {
+            Self::Flat(address) => {
+                // SAFETY: promised by the caller.
+                if unsafe { copy_piece(target, wanted, address) } {
+                    wanted
+                } else {
+                    0
+                }
+            }
+            Self::Scattered { vectors, count } => {
+                let mut filled: u32 = 0;
+                for index in 0..VECTORS_MAX {
+                    if filled >= wanted || u64::from(index) >= count {
+                        break;
+                    }
+                    let at = vectors + u64::from(index) * size_of::<IoVec>() as u64;
+                    let Some(piece) = read_user::<IoVec>(at) else {
+                        break;
+                    };
+                    let room = wanted - filled;
+                    let length = if piece.length < u64::from(room) {
+                        piece.length as u32
+                    } else {
+                        room
+                    };
+                    if length == 0 {
+                        continue;
+                    }
+                    // The mask changes nothing (filled < wanted <= CAPTURE_MAX); it is how the
+                    // verifier learns it.
+                    let place = filled as usize & (CAPTURE_MAX - 1);
+                    // SAFETY: place < CAPTURE_MAX and length <= CAPTURE_MAX.
+                    if !unsafe { copy_piece(target.add(place), length, piece.base) } {
+                        break;
+                    }
+                    filled += length;
+                }
+                filled
+            }
+            Self::Unreadable => 0,
+        }
+    }
+}
+
+/// # Safety
+///
+/// `target` must be writable for `CAPTURE_MAX` bytes.
+#[inline(always)]
+unsafe fn copy_piece(target: *mut u8, length: u32, address: u64) -> bool {
+    if length > CAPTURE_MAX as u32 {
+        return false;
+    }
+    // SAFETY: promised by the caller; the helper checks the source.
+    unsafe { bpf_probe_read_user(target.cast(), length, address as *const _) == 0 }
+}

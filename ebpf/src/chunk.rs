@@ -1,0 +1,227 @@
+//! One send or receive: is it wanted, where does it lie, which bytes go to user space. Shared by
+//! both backends.
+
+use aya_ebpf::{
+    btf_maps::PerCpuArray,
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    macros::btf_map,
+};
+use clew_common::{
+    connection::OWN,
+    control::{CAPTURE, IGNORE, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED},
+    counter::Counter,
+    event::{CAPTURE_MAX, CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind},
+};
+
+use crate::{
+    buffer::Buffer,
+    connection::announce,
+    counter::count,
+    flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
+    kernel::{capture_bytes, own_pid},
+    output, socket,
+};
+
+/// Room for one record. Twice the capture maximum, because the verifier bounds the place and the
+/// length of a copied piece one by one, not their sum.
+#[repr(C)]
+struct Record {
+    header: Chunk,
+    data: [u8; 2 * CAPTURE_MAX],
+}
+
+#[btf_map]
+static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
+
+/// Records one call that moved `length` bytes, or met the end of the stream (0).
+///
+/// `buffer` is asked for only when bytes are to be captured.
+#[inline(always)]
+pub fn moved(store: &impl Store, sent: bool, length: u32, buffer: impl FnOnce() -> Buffer) {
+    count(Counter::Calls);
+    let Some(flow) = store.get().or_else(|| adopt(store)) else {
+        return;
+    };
+    // SAFETY: just found; it lives as long as the program runs.
+    unsafe { of_flow(store, flow, sent, length, buffer) }
+}
+
+/// A socket that is seen for the first time: older than the agent, or not TCP.
+#[inline(never)]
+fn adopt(store: &impl Store) -> Option<*mut Flow> {
+    match socket::kind(store.address())? {
+        socket::Kind::Tcp => store.create(0),
+        socket::Kind::Unix => store.create(UNIX),
+    }
+}
+
+#[inline(always)]
+unsafe fn of_flow(
+    store: &impl Store,
+    flow: *mut Flow,
+    sent: bool,
+    length: u32,
+    buffer: impl FnOnce() -> Buffer,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let position = position(store, flow, sent, length);
+        if (*flow).verdict == IGNORE {
+            return;
+        }
+        let caller = bpf_get_current_pid_tgid();
+        let (pid, tid) = ((caller >> 32) as u32, caller as u32);
+        if (*flow).pid != pid {
+            judge_process(flow, pid);
+        }
+        if (*flow).flags & EXCLUDED_PROCESS != 0 {
+            return;
+        }
+        if (*flow).flags & ANNOUNCED == 0 {
+            announce(store, flow, pid, tid);
+            if (*flow).flags & OWN != 0 {
+                (*flow).verdict = IGNORE;
+                return;
+            }
+        }
+        if ((*flow).verdict == UNDECIDED || length >= SKIP_THRESHOLD)
+            && !is_wanted(flow, sent, position, length)
+        {
+            return;
+        }
+        submit(flow, sent, length, position, pid, tid, buffer);
+    }
+}
+
+/// Where the bytes lie in their stream.
+#[inline(always)]
+unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32) -> u64 {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*flow).flags & UNIX != 0 {
+            let counter = if sent {
+                &raw mut (*flow).sent
+            } else {
+                &raw mut (*flow).received
+            };
+            let position = *counter;
+            *counter = position + u64::from(length);
+            return position;
+        }
+        let end = if sent {
+            socket::written_sequence(store.address())
+        } else {
+            socket::copied_sequence(store.address())
+        };
+        u64::from(end.wrapping_sub(length))
+    }
+}
+
+#[inline(always)]
+unsafe fn judge_process(flow: *mut Flow, pid: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*flow).pid = pid;
+        if pid == own_pid() {
+            (*flow).flags |= OWN;
+        } else if is_excluded(pid) {
+            (*flow).flags |= EXCLUDED_PROCESS;
+        } else {
+            (*flow).flags &= !EXCLUDED_PROCESS;
+        }
+    }
+}
+
+/// Asks what user space has decided.
+#[inline(always)]
+unsafe fn is_wanted(flow: *mut Flow, sent: bool, position: u64, length: u32) -> bool {
+    // SAFETY: promised by the caller.
+    let id = unsafe { (*flow).id };
+    let Some(control) = control(id) else {
+        return true;
+    };
+    if control.verdict == IGNORE || control.verdict == CAPTURE {
+        // SAFETY: as above.
+        unsafe { (*flow).verdict = control.verdict };
+    }
+    if control.verdict == IGNORE {
+        return false;
+    }
+    let (valid, until) = if sent {
+        (control.flags & SKIP_SENT, control.sent_until)
+    } else {
+        (control.flags & SKIP_RECEIVED, control.received_until)
+    };
+    // Sequence numbers wrap: compare by distance. The chunk that reaches the end is wanted.
+    let end = (position as u32).wrapping_add(length);
+    if valid != 0 && length > 0 && (until.wrapping_sub(end) as i32) > 0 {
+        count(Counter::ChunkSkipped);
+        return false;
+    }
+    true
+}
+
+#[inline(always)]
+unsafe fn submit(
+    flow: *mut Flow,
+    sent: bool,
+    length: u32,
+    position: u64,
+    pid: u32,
+    tid: u32,
+    buffer: impl FnOnce() -> Buffer,
+) {
+    let Some(record) = RECORD.get_ptr_mut(0) else {
+        return;
+    };
+    let wanted = if length < capture_bytes() {
+        length
+    } else {
+        capture_bytes()
+    };
+    let wanted = if wanted > CAPTURE_MAX as u32 {
+        CAPTURE_MAX as u32
+    } else {
+        wanted
+    };
+    // SAFETY: the slot is this processor's own, and the kernel does not run this program twice at
+    // a time on one processor (it counts a missed run instead, which the agent reads).
+    unsafe {
+        let captured = if wanted == 0 {
+            0
+        } else {
+            buffer().copy((&raw mut (*record).data).cast(), wanted)
+        };
+        let mut flags = if sent { CHUNK_SENT } else { 0 };
+        if (*flow).flags & UNIX != 0 {
+            flags |= CHUNK_RELATIVE;
+        }
+        if captured == 0 && wanted != 0 {
+            flags |= CHUNK_UNREADABLE;
+            count(Counter::ChunkUnreadable);
+        }
+        (*record).header = Chunk {
+            kind: Kind::Chunk as u32,
+            captured,
+            connection: (*flow).id,
+            time: bpf_ktime_get_ns(),
+            pid,
+            tid,
+            position,
+            result: length as i32,
+            flags,
+        };
+        let captured = if captured > CAPTURE_MAX as u32 {
+            CAPTURE_MAX as u32
+        } else {
+            captured
+        };
+        if output::output(
+            record.cast(),
+            size_of::<Chunk>() as u32 + captured,
+            Counter::ChunkRingFull,
+        ) {
+            count(Counter::Chunks);
+        }
+    }
+}

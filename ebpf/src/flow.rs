@@ -1,0 +1,226 @@
+//! What the kernel side remembers of a connection.
+//!
+//! Two places hold it. With the socket tracepoints the kernel knows the socket as a trusted
+//! pointer, so it lives in the socket itself (`FLOWS`) and goes with it. From a system call the
+//! socket is only an address, so it lives in a table (`FLOW_TABLE`) that the agent sweeps.
+
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    btf_maps::{HashMap, PerCpuArray, SkStorage},
+    helpers::generated::{bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get},
+    macros::btf_map,
+};
+use clew_common::{
+    control::{Control, UNDECIDED},
+    counter::Counter,
+};
+use core::ffi::c_void;
+
+use crate::counter::count;
+
+/// State of a connection. Its fields are written without locks: a connection is rarely used by
+/// two threads in the same direction at the same time, and what could go wrong then is a verdict
+/// looked up twice or a Unix position that is off, which user space notices as a gap.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Flow {
+    /// The connection's identity: its socket cookie, or a number of our own where no cookie can be
+    /// had.
+    pub id: u64,
+    /// Bytes received and sent so far (Unix sockets; TCP has sequence numbers).
+    pub received: u64,
+    pub sent: u64,
+    /// Inode number of the socket's file, where the address alone is not an identity.
+    pub inode: u64,
+    /// The process for which `excluded` was found out.
+    pub pid: u32,
+    /// The verdict on the connection ([`clew_common::control`]).
+    pub verdict: u32,
+    /// `connection::ACCEPTED`, `CONNECTED`, `FROM_START`, `OWN`, and the flags below.
+    pub flags: u32,
+    /// Padding, always 0.
+    pub reserved: u32,
+}
+
+/// [`Flow::flags`]: the connection has been told to user space.
+pub const ANNOUNCED: u32 = 1 << 16;
+/// [`Flow::flags`]: a Unix socket.
+pub const UNIX: u32 = 1 << 17;
+/// [`Flow::flags`]: the process `Flow::pid` is out of scope.
+pub const EXCLUDED_PROCESS: u32 = 1 << 18;
+
+impl Flow {
+    pub const fn new(id: u64, flags: u32) -> Self {
+        Self {
+            id,
+            received: 0,
+            sent: 0,
+            inode: 0,
+            pid: 0,
+            verdict: UNDECIDED,
+            flags,
+            reserved: 0,
+        }
+    }
+}
+
+#[btf_map]
+static FLOWS: SkStorage<Flow> = SkStorage::new();
+
+/// Set to the configured number of connections by the agent before loading.
+#[btf_map]
+static FLOW_TABLE: HashMap<u64, Flow, 65536> = HashMap::new();
+
+/// What user space has decided about a connection, by its identity.
+#[btf_map]
+static CONTROL: HashMap<u64, Control, 65536> = HashMap::new();
+
+/// Processes out of scope.
+#[btf_map]
+static EXCLUDED: HashMap<u32, u32, 16384> = HashMap::new();
+
+/// The last identity given on this processor.
+#[btf_map]
+static LAST_ID: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+#[inline(always)]
+pub fn control(id: u64) -> Option<Control> {
+    // SAFETY: a copy is made at once; a torn read costs one chunk too many or too few captured
+    // bytes, never memory.
+    unsafe { CONTROL.get(id) }.copied()
+}
+
+#[inline(always)]
+pub fn is_excluded(pid: u32) -> bool {
+    // SAFETY: only its presence matters.
+    unsafe { EXCLUDED.get(pid) }.is_some()
+}
+
+/// Where flows are kept, and how a socket is named there.
+pub trait Store {
+    /// The socket's address.
+    fn address(&self) -> *const c_void;
+    /// Finds a flow.
+    fn get(&self) -> Option<*mut Flow>;
+    /// Makes a flow, or finds the one that another processor made meanwhile.
+    fn create(&self, flags: u32) -> Option<*mut Flow>;
+    /// Forgets a flow whose socket is closed.
+    fn remove(&self);
+}
+
+/// A socket that the verifier knows as such.
+pub struct Trusted(pub *const c_void);
+
+impl Store for Trusted {
+    #[inline(always)]
+    fn address(&self) -> *const c_void {
+        self.0
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Option<*mut Flow> {
+        // SAFETY: the verifier checks the socket pointer.
+        let flow = unsafe { storage(self.0, core::ptr::null_mut(), 0) };
+        if flow.is_null() { None } else { Some(flow) }
+    }
+
+    #[inline(always)]
+    fn create(&self, flags: u32) -> Option<*mut Flow> {
+        // SAFETY: the verifier checks the socket pointer.
+        let id = unsafe { bpf_get_socket_cookie(self.0.cast_mut()) };
+        let mut flow = Flow::new(id, flags);
+        // SAFETY: as above; `flow` outlives the call.
+        let flow = unsafe { storage(self.0, &raw mut flow, BPF_SK_STORAGE_GET_F_CREATE as u64) };
+        if flow.is_null() {
+            count(Counter::SocketStateFull);
+            return None;
+        }
+        Some(flow)
+    }
+
+    #[inline(always)]
+    fn remove(&self) {
+        // It goes with the socket.
+    }
+}
+
+#[inline(always)]
+unsafe fn storage(socket: *const c_void, initial: *mut Flow, flags: u64) -> *mut Flow {
+    // SAFETY: promised by the caller. The wrapper type of aya-ebpf takes another program type's
+    // context, hence the plain helper.
+    unsafe {
+        bpf_sk_storage_get(
+            (&raw const FLOWS).cast_mut().cast(),
+            socket.cast_mut(),
+            initial.cast(),
+            flags,
+        )
+        .cast()
+    }
+}
+
+/// A socket of which only the address is known.
+pub struct Untrusted {
+    pub address: *const c_void,
+    /// Inode number of its file, 0 where it is not known.
+    pub inode: u64,
+}
+
+impl Store for Untrusted {
+    #[inline(always)]
+    fn address(&self) -> *const c_void {
+        self.address
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Option<*mut Flow> {
+        let flow = FLOW_TABLE.get_ptr_mut(self.address as u64)?;
+        // SAFETY: entries are never freed while a program runs, at worst they are reused.
+        let inode = unsafe { (*flow).inode };
+        if self.inode != 0 && inode != 0 && inode != self.inode {
+            // Another socket has been given the address since.
+            self.remove();
+            return None;
+        }
+        if inode == 0 {
+            // SAFETY: as above.
+            unsafe { (*flow).inode = self.inode };
+        }
+        Some(flow)
+    }
+
+    #[inline(always)]
+    fn create(&self, flags: u32) -> Option<*mut Flow> {
+        let mut flow = Flow::new(next_id(), flags);
+        flow.inode = self.inode;
+        if FLOW_TABLE.insert(self.address as u64, flow, 0).is_err() {
+            count(Counter::SocketStateFull);
+            return None;
+        }
+        FLOW_TABLE.get_ptr_mut(self.address as u64)
+    }
+
+    #[inline(always)]
+    fn remove(&self) {
+        // It may be gone already; nothing to do then.
+        let _ = FLOW_TABLE.remove(self.address as u64);
+    }
+}
+
+/// An identity that no other connection has: processor and count. Cookies are counted likewise
+/// from small numbers, but the two kinds are never used together.
+#[inline(always)]
+fn next_id() -> u64 {
+    // SAFETY: the helper has no conditions.
+    let processor = unsafe { bpf_get_smp_processor_id() };
+    match LAST_ID.get_ptr_mut(0) {
+        Some(last) => {
+            // SAFETY: the slot is this processor's own.
+            unsafe {
+                *last += 1;
+                (u64::from(processor) + 1) << 40 | *last
+            }
+        }
+        None => 0,
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading kernel and user memory, and the constants that the agent sets before loading.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
+use clew_common::offsets::Offsets;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+/// Offsets of the running kernel's fields; the agent sets them before loading.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::UNSET;
+
+/// The agent's own process id; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static OWN_PID: u32 = 0;
+
+/// How many bytes of a chunk are captured at most; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static CAPTURE_BYTES: u32 = clew_common::event::CAPTURE_MAX as u32;
+
+/// Reads one offset.
+///
+/// Volatile: the compiler must not use the zero that this object file carries. The verifier does
+/// know the value, because the agent freezes the section.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::read_offset(::core::mem::offset_of!(
+            ::clew_common::offsets::Offsets,
+            $field
+        ))
+    };
+}
+pub(crate) use offset;
+
+#[inline(always)]
+pub fn read_offset(at: usize) -> usize {
+    // SAFETY: `offset!` gives only places of `u32` fields of the static.
+    unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast::<u32>()) as usize }
+}
+
+#[inline(always)]
+pub fn own_pid() -> u32 {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const OWN_PID) }
+}
+
+#[inline(always)]
+pub fn capture_bytes() -> u32 {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const CAPTURE_BYTES) }
+}
+
+/// Reads a kernel field of any plain type.
+#[inline(always)]
+pub fn read_kernel<T: Copy>(base: *const c_void, offset: usize) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the source and fills exactly the destination's size.
+    unsafe {
+        let source = base.cast::<u8>().wrapping_add(offset);
+        if bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            source.cast(),
+        ) == 0
+        {
+            Some(value.assume_init())
+        } else {
+            None
+        }
+    }
+}
+
+/// Reads a kernel pointer field; `None` for a null pointer.
+#[inline(always)]
+pub fn read_pointer(base: *const c_void, offset: usize) -> Option<*const c_void> {
+    match read_kernel::<*const c_void>(base, offset) {
+        Some(pointer) if !pointer.is_null() => Some(pointer),
+        _ => None,
+    }
+}
+
+/// Reads a plain value from the current process's memory.
+#[inline(always)]
+pub fn read_user<T: Copy>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the source and fills exactly the destination's size.
+    unsafe {
+        if bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        ) == 0
+        {
+            Some(value.assume_init())
+        } else {
+            None
+        }
+    }
+}

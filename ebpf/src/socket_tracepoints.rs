@@ -1,0 +1,56 @@
+//! The backend for kernel 6.3 and later: the tracepoints at the end of every socket send and
+//! receive, whichever system call made it. No other system call pays.
+
+use aya_ebpf::{
+    helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+
+use crate::{
+    buffer::Buffer,
+    chunk,
+    flow::Trusted,
+    registers::{Call, Registers},
+};
+
+/// Flags of recv(2) whose bytes are not, or not yet, taken from the stream: `MSG_OOB`,
+/// `MSG_PEEK`, `MSG_ERRQUEUE`.
+pub const NOT_FROM_STREAM: u32 = 0x1 | 0x2 | 0x2000;
+
+/// `sock_send_length(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn socket_sent(ctx: BtfTracePointContext) -> i32 {
+    let result: i32 = ctx.arg(1);
+    if result > 0 {
+        chunk::moved(&Trusted(ctx.arg(0)), true, result as u32, buffer_of_task);
+    }
+    0
+}
+
+/// `sock_recv_length(struct sock *sk, int ret, int flags)`.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
+    let result: i32 = ctx.arg(1);
+    let flags: u32 = ctx.arg(2);
+    // Failures are most often EAGAIN, and say nothing that the connection's state does not say.
+    if result >= 0 && flags & NOT_FROM_STREAM == 0 {
+        chunk::moved(&Trusted(ctx.arg(0)), false, result as u32, buffer_of_task);
+    }
+    0
+}
+
+/// The buffer of the system call that the current task is in.
+#[inline(always)]
+fn buffer_of_task() -> Buffer {
+    // SAFETY: both helpers return pointers that the verifier knows. A kernel thread has no
+    // registers of a call, but also no user memory: reading it fails.
+    let call = unsafe {
+        let registers = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const Registers;
+        Call::of(registers)
+    };
+    match call {
+        Some(call) => Buffer::of(&call),
+        None => Buffer::Unreadable,
+    }
+}
