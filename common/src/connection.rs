@@ -27,6 +27,7 @@ pub const AF_INET6: u16 = 10;
 
 /// A connection is seen for the first time.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Opened {
     /// [`crate::event::Kind::ConnectionOpened`].
@@ -77,12 +78,13 @@ pub mod tcp_state {
     pub const FIN_WAIT1: u32 = 4;
     /// Gone.
     pub const CLOSE: u32 = 7;
-    /// The other end has closed its sending side.
-    pub const CLOSE_WAIT: u32 = 8;
+    /// The other end has closed its sending side, and now this end too.
+    pub const LAST_ACK: u32 = 9;
 }
 
 /// The state of a TCP connection changed.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Changed {
     /// [`crate::event::Kind::ConnectionChanged`].

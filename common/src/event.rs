@@ -51,6 +51,7 @@ pub const CHUNK_RELATIVE: u32 = 1 << 2;
 
 /// One captured send or receive; `captured` bytes follow it in the record.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Chunk {
     /// [`Kind::Chunk`].

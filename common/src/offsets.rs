@@ -22,6 +22,15 @@ macro_rules! offsets {
             pub fn resolve<E>(mut lookup: impl FnMut(&str, &str) -> Result<u32, E>) -> Result<Self, E> {
                 Ok(Self { $($field: lookup($owner, $path)?),+ })
             }
+
+            /// The offsets in the order in which they lie in memory.
+            #[must_use]
+            pub const fn words(&self) -> [u32; Self::COUNT] {
+                [$(self.$field),+]
+            }
+
+            /// Number of fields.
+            pub const COUNT: usize = [$($owner),+].len();
         }
     };
 }

@@ -12,6 +12,7 @@ pub const ENVIRONMENT_MAX: usize = 8192;
 ///
 /// Both are read in the kernel because a process may be gone before user space looks at `/proc`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Exec {
     /// [`crate::event::Kind::ProcessExec`].
@@ -37,6 +38,7 @@ assert_size!(Exec, 56);
 
 /// A process has forked a new process (not a thread).
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Fork {
     /// [`crate::event::Kind::ProcessFork`].
@@ -54,6 +56,7 @@ assert_size!(Fork, 24);
 
 /// A process has ended.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Exit {
     /// [`crate::event::Kind::ProcessExit`].

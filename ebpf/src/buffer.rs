@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use clew_common::event::CAPTURE_MAX;
 
 use crate::{
-    kernel::read_user,
+    kernel::{opaque, read_user},
     registers::{Call, number},
 };
 
@@ -132,6 +132,7 @@ impl Buffer {
 /// `target` must be writable for `CAPTURE_MAX` bytes.
 #[inline(always)]
 unsafe fn copy_piece(target: *mut u8, length: u32, address: u64) -> bool {
+    let length = opaque(length);
     if length > CAPTURE_MAX as u32 {
         return false;
     }

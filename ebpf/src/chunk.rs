@@ -18,7 +18,7 @@ use crate::{
     connection::announce,
     counter::count,
     flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
-    kernel::{capture_bytes, own_pid},
+    kernel::{capture_bytes, opaque, own_pid},
     output, socket,
 };
 
@@ -211,6 +211,7 @@ unsafe fn submit(
             result: length as i32,
             flags,
         };
+        let captured = opaque(captured);
         let captured = if captured > CAPTURE_MAX as u32 {
             CAPTURE_MAX as u32
         } else {

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use clew_common::{
     connection::{
         ACCEPTED, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN, Opened, UNIX_PATH_MAX,
-        tcp_state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, SYN_RECV, SYN_SENT},
+        tcp_state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, SYN_RECV, SYN_SENT},
     },
     control::IGNORE,
     event::Kind,
@@ -91,7 +91,9 @@ fn state_changed(store: &impl Store, old: i32, new: i32) {
         SYN_SENT => opened(store, CONNECTED | FROM_START),
         ESTABLISHED if old as u32 == SYN_RECV => opened(store, ACCEPTED | FROM_START),
         ESTABLISHED if old as u32 == SYN_SENT => connected(store),
-        FIN_WAIT1 | CLOSE_WAIT | CLOSE => closing(store, new as u32),
+        // The peer's FIN is left out: what counts is when the process reads the end, and that is
+        // a chunk of length 0.
+        FIN_WAIT1 | LAST_ACK | CLOSE => closing(store, new as u32),
         _ => {}
     }
 }

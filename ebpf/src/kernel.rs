@@ -96,3 +96,13 @@ pub fn read_user<T: Copy>(address: u64) -> Option<T> {
         }
     }
 }
+
+/// The same number, of which the compiler forgets all it has proved.
+///
+/// The verifier does not follow a proof through other variables, so a bound that the compiler
+/// moved to one of those is lost to it. A check after this stays a check of the very register.
+#[inline(always)]
+pub fn opaque(number: u32) -> u32 {
+    // SAFETY: a local.
+    unsafe { core::ptr::read_volatile(&raw const number) }
+}

@@ -8,6 +8,7 @@ use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
+use aya_log_ebpf::debug;
 use clew_common::{
     counter::Counter,
     event::Kind,
@@ -34,7 +35,9 @@ static EXEC_RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 /// (include/trace/events/sched.h), in the context of the process.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    let _ = try_exec(ctx.arg(0));
+    if try_exec(ctx.arg(0)).is_none() {
+        debug!(&ctx, "a process started whose arguments could not be read");
+    }
     0
 }
 

@@ -1,0 +1,70 @@
+//! Telling the kernel programs what is wanted: verdicts on connections, processes out of scope.
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData},
+};
+use clew_common::control::Control;
+use tracing::debug;
+
+use super::{KernelError, missing};
+
+/// The maps that the agent writes. A failed write costs efficiency, never correctness: the kernel
+/// then sends chunks that the agent drops.
+pub struct Controls {
+    connections: HashMap<MapData, u64, [u32; 4]>,
+    excluded: HashMap<MapData, u32, u32>,
+    flows: HashMap<MapData, u64, [u64; 6]>,
+}
+
+impl Controls {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Ok(Self {
+            connections: take_map(ebpf, "CONTROL")?,
+            excluded: take_map(ebpf, "EXCLUDED")?,
+            flows: take_map(ebpf, "FLOW_TABLE")?,
+        })
+    }
+
+    /// Sets what is wanted of a connection.
+    pub fn set(&mut self, connection: u64, control: Control) {
+        let value = [
+            control.verdict,
+            control.flags,
+            control.received_until,
+            control.sent_until,
+        ];
+        if let Err(error) = self.connections.insert(connection, value, 0) {
+            debug!(connection, "setting a connection's verdict: {error}");
+        }
+    }
+
+    /// Forgets a connection. `socket` is the address of its kernel socket.
+    pub fn remove(&mut self, connection: u64, socket: u64) {
+        // Either may not be there: nothing was ever decided, or the kernel removed it at the close.
+        let _ = self.connections.remove(&connection);
+        let _ = self.flows.remove(&socket);
+    }
+
+    /// Leaves a process out from now on.
+    pub fn exclude(&mut self, pid: u32) {
+        if let Err(error) = self.excluded.insert(pid, 1, 0) {
+            debug!(pid, "leaving a process out in the kernel: {error}");
+        }
+    }
+
+    /// Takes a process in again: it ended and its id may be used by another, or it became another
+    /// program.
+    pub fn include(&mut self, pid: u32) {
+        // Most processes are not there.
+        let _ = self.excluded.remove(&pid);
+    }
+}
+
+fn take_map<K: aya::Pod, V: aya::Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<HashMap<MapData, K, V>, KernelError> {
+    let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
+    HashMap::try_from(map).map_err(|error| KernelError::Map(name, error))
+}

@@ -1,0 +1,170 @@
+//! Records of the ring buffer, decoded.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytemuck::AnyBitPattern;
+use clew_common::{
+    connection::{
+        ACCEPTED, AF_INET, AF_INET6, AF_UNIX, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN,
+        Opened,
+    },
+    event::{Chunk, Kind},
+    process::{Exec, Exit, Fork},
+};
+
+use crate::model::{Address, Connection, ConnectionId, Role, Timestamp};
+
+/// What the kernel programs tell.
+#[derive(Debug)]
+pub enum KernelEvent<'a> {
+    /// A connection is seen for the first time.
+    ConnectionOpened {
+        /// What is known of it.
+        connection: Connection,
+        /// It belongs to the agent itself.
+        own: bool,
+        /// Address of its kernel socket.
+        socket: u64,
+    },
+    /// The state of a TCP connection changed.
+    ConnectionChanged(Changed),
+    /// A send or a receive, with its captured bytes.
+    Chunk(Chunk, &'a [u8]),
+    /// A process has started a program.
+    ProcessExec {
+        /// The fixed part.
+        exec: Exec,
+        /// NUL-separated arguments, possibly cut.
+        arguments: &'a [u8],
+        /// NUL-separated environment, possibly cut.
+        environment: &'a [u8],
+    },
+    /// A process has forked.
+    ProcessFork(Fork),
+    /// A process has ended.
+    ProcessExit(Exit),
+}
+
+/// Decodes a record; `None` for one that no kernel program of this version writes.
+#[must_use]
+pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
+    let kind = Kind::from_raw(u32::from_ne_bytes(record.get(..4)?.try_into().ok()?))?;
+    Some(match kind {
+        Kind::ConnectionOpened => {
+            let (opened, _) = split::<Opened>(record)?;
+            KernelEvent::ConnectionOpened {
+                connection: connection(&opened)?,
+                own: opened.flags & OWN != 0,
+                socket: opened.socket,
+            }
+        }
+        Kind::ConnectionChanged => KernelEvent::ConnectionChanged(split(record)?.0),
+        Kind::Chunk => {
+            let (chunk, rest) = split::<Chunk>(record)?;
+            KernelEvent::Chunk(chunk, rest.get(..chunk.captured as usize)?)
+        }
+        Kind::ProcessExec => {
+            let (exec, rest) = split::<Exec>(record)?;
+            let arguments = rest.get(..exec.arguments_len as usize)?;
+            let environment = rest
+                .get(arguments.len()..)?
+                .get(..exec.environment_len as usize)?;
+            KernelEvent::ProcessExec {
+                exec,
+                arguments,
+                environment,
+            }
+        }
+        Kind::ProcessFork => KernelEvent::ProcessFork(split(record)?.0),
+        Kind::ProcessExit => KernelEvent::ProcessExit(split(record)?.0),
+    })
+}
+
+fn split<T: AnyBitPattern>(record: &[u8]) -> Option<(T, &[u8])> {
+    let (head, rest) = record.split_at_checked(size_of::<T>())?;
+    Some((bytemuck::pod_read_unaligned(head), rest))
+}
+
+fn connection(opened: &Opened) -> Option<Connection> {
+    Some(Connection {
+        id: ConnectionId(opened.connection),
+        address: address(opened)?,
+        netns: opened.netns,
+        role: if opened.flags & ACCEPTED != 0 {
+            Role::Accepted
+        } else if opened.flags & CONNECTED != 0 {
+            Role::Connected
+        } else {
+            Role::Unknown
+        },
+        from_start: opened.flags & FROM_START != 0,
+        nonblocking: opened.flags & NONBLOCKING != 0,
+        pid: opened.pid,
+        time: Timestamp(opened.time),
+    })
+}
+
+fn address(opened: &Opened) -> Option<Address> {
+    let ip = |bytes: [u8; 16]| match opened.family {
+        AF_INET => IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3])),
+        // An IPv4 peer of an IPv6 socket: the peer itself has the plain address.
+        _ => Ipv6Addr::from(bytes).to_canonical(),
+    };
+    match opened.family {
+        AF_INET | AF_INET6 => Some(Address::Tcp {
+            local: SocketAddr::new(ip(opened.local_address), opened.local_port),
+            remote: SocketAddr::new(ip(opened.remote_address), opened.remote_port),
+        }),
+        AF_UNIX => Some(Address::Unix {
+            path: unix_path(opened.path.get(..opened.path_len as usize)?),
+            socket: opened.socket,
+            peer: opened.peer_socket,
+        }),
+        _ => None,
+    }
+}
+
+/// A path as people write it: an abstract name begins with `@`, a path ends before its NUL.
+fn unix_path(bytes: &[u8]) -> String {
+    match bytes {
+        [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),
+        path => {
+            let end = path.iter().position(|&b| b == 0).unwrap_or(path.len());
+            String::from_utf8_lossy(&path[..end]).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_and_cut_records_are_refused() {
+        for record in [&[][..], &[1], &[9, 0, 0, 0], &[3, 0, 0, 0, 1, 2], &[0; 200]] {
+            assert!(decode(record).is_none(), "{record:?}");
+        }
+        // A chunk that claims more captured bytes than follow.
+        let mut record = [0u8; size_of::<Chunk>() + 4];
+        record[0] = Kind::Chunk as u8;
+        record[4] = 5;
+        assert!(decode(&record).is_none());
+        record[4] = 4;
+        assert!(matches!(
+            decode(&record),
+            Some(KernelEvent::Chunk(_, [0, 0, 0, 0]))
+        ));
+    }
+
+    #[test]
+    fn unix_paths() {
+        for (bytes, text) in [
+            (&b"/run/a.sock\0"[..], "/run/a.sock"),
+            (b"/run/b.sock", "/run/b.sock"),
+            (b"\0abstract", "@abstract"),
+            (b"", ""),
+        ] {
+            assert_eq!(unix_path(bytes), text);
+        }
+    }
+}

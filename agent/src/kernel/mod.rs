@@ -1,0 +1,210 @@
+//! The edge to the kernel: what it offers, loading programs, reading their events and counters,
+//! telling them what is wanted.
+
+pub mod btf;
+mod control;
+mod counter;
+mod event;
+mod program;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::{
+    Btf as AyaBtf, Ebpf, EbpfLoader,
+    maps::{MapData, RingBuf},
+};
+use clew_common::{event::CAPTURE_MAX, offsets::Offsets};
+use thiserror::Error;
+use tracing::debug;
+
+use self::btf::{Btf, BtfError};
+pub use self::{
+    control::Controls,
+    counter::KernelCounters,
+    event::{KernelEvent, decode},
+    program::{Backend, Loaded, ProgramReport},
+};
+
+/// The kernel programs, put there by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/clew-ebpf"));
+
+/// Why tracing cannot start.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// The agent was compiled without `cargo xtask build`.
+    #[error("this `clew` was built without its kernel programs; build it with `cargo xtask build`")]
+    NoObject,
+    /// Kernel types cannot be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// aya cannot read the kernel's types.
+    #[error("reading the kernel's type information: {0}")]
+    AyaBtf(#[from] aya::BtfError),
+    /// Maps cannot be created, or the object is refused as a whole.
+    #[error(
+        "creating the kernel maps: {0} (is the agent running as root, or with CAP_BPF and CAP_PERFMON?)"
+    )]
+    Maps(#[from] aya::EbpfError),
+    /// A map that the object must have is missing or of another kind.
+    #[error("the kernel object's map `{0}` is not usable: {1}")]
+    Map(&'static str, aya::maps::MapError),
+    /// Neither backend works.
+    #[error("this kernel refuses every capture backend: {0}")]
+    NoBackend(String),
+}
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct KernelConfig {
+    /// Which backend; `None` takes the best that works.
+    pub backend: Option<Backend>,
+    /// Bytes captured of a chunk at most, up to [`CAPTURE_MAX`].
+    pub capture_bytes: u32,
+    /// Size of the ring buffer in bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Connections for which the kernel keeps a record of what the agent decided, and, with the
+    /// system call backend, their state.
+    pub max_connections: u32,
+}
+
+/// The running kernel programs. Dropping it takes everything out of the kernel.
+pub struct Kernel {
+    ebpf: Ebpf,
+    ring: RingBuf<MapData>,
+    /// The capture backend in use.
+    pub backend: Backend,
+    /// What became of each program.
+    pub programs: Vec<ProgramReport>,
+    /// Verdicts and exclusions.
+    pub controls: Controls,
+    counters: KernelCounters,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Kernel {
+    /// Loads and attaches.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError`], in words that tell what to do.
+    pub fn start(config: &KernelConfig) -> Result<Self, KernelError> {
+        if OBJECT.is_empty() {
+            return Err(KernelError::NoObject);
+        }
+        let btf = Btf::of_running_kernel()?;
+        let offsets = Offsets::resolve(|owner, field| btf.offset(owner, field))?;
+        drop(btf);
+        let aya_btf = AyaBtf::from_sys_fs()?;
+        let candidates = match config.backend {
+            Some(backend) => vec![backend],
+            None => vec![Backend::Socket, Backend::Syscall],
+        };
+        let mut refusals = Vec::new();
+        for backend in candidates {
+            let mut ebpf = load_maps(config, backend, &offsets)?;
+            let programs = program::load_all(&mut ebpf, backend, &aya_btf);
+            if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
+                refusals.push(format!("{}: {}", backend.name(), missing.summary()));
+                debug!(backend = backend.name(), "refused: {}", missing.summary());
+                continue;
+            }
+            return Self::assemble(ebpf, backend, programs);
+        }
+        Err(KernelError::NoBackend(refusals.join("; ")))
+    }
+
+    fn assemble(
+        mut ebpf: Ebpf,
+        backend: Backend,
+        programs: Vec<ProgramReport>,
+    ) -> Result<Self, KernelError> {
+        let logger = aya_log::EbpfLogger::init(&mut ebpf)
+            .inspect_err(|error| debug!("no log messages from the kernel programs: {error}"))
+            .ok();
+        let ring = ebpf
+            .take_map("EVENTS")
+            .ok_or_else(|| missing("EVENTS"))
+            .and_then(|map| RingBuf::try_from(map).map_err(|e| KernelError::Map("EVENTS", e)))?;
+        let controls = Controls::take(&mut ebpf)?;
+        let counters = KernelCounters::take(&mut ebpf)?;
+        Ok(Self {
+            ebpf,
+            ring,
+            backend,
+            programs,
+            controls,
+            counters,
+            logger,
+        })
+    }
+
+    /// The next record of the ring buffer, handed to `f` as bytes; `None` when it is empty.
+    pub fn next_record<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.ring.next().map(|record| f(&record))
+    }
+
+    /// Readable when the ring buffer's reader is to be woken. The kernel programs never do that;
+    /// it is what to wait on together with a timeout.
+    #[must_use]
+    pub fn ring_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+
+    /// Passes log messages of the kernel programs on.
+    pub fn forward_logs(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Counters kept in the kernel: each [`clew_common::counter::Counter`]'s total.
+    #[must_use]
+    pub fn counters(&self) -> Vec<u64> {
+        self.counters.read()
+    }
+
+    /// Runs of kernel programs that did not take place because the program was running already on
+    /// that processor.
+    #[must_use]
+    pub fn missed_runs(&self) -> u64 {
+        program::missed_runs(&self.ebpf)
+    }
+}
+
+fn missing(map: &'static str) -> KernelError {
+    KernelError::Map(
+        map,
+        aya::maps::MapError::InvalidName {
+            name: map.to_owned(),
+        },
+    )
+}
+
+fn load_maps(
+    config: &KernelConfig,
+    backend: Backend,
+    offsets: &Offsets,
+) -> Result<Ebpf, KernelError> {
+    let words = offsets.words();
+    let own = std::process::id();
+    let capture = config.capture_bytes.min(CAPTURE_MAX as u32);
+    // Only verbose where somebody listens: each message costs the traced program.
+    let log_level: u8 = if tracing::enabled!(tracing::Level::DEBUG) {
+        aya_log::Level::Debug as u8
+    } else {
+        0
+    };
+    let flow_table = match backend {
+        Backend::Socket => 1,
+        Backend::Syscall => config.max_connections,
+    };
+    Ok(EbpfLoader::new()
+        .override_global("OFFSETS", &words[..], true)
+        .override_global("OWN_PID", &own, true)
+        .override_global("CAPTURE_BYTES", &capture, true)
+        .override_global(aya_log::LEVEL, &log_level, false)
+        .map_max_entries("EVENTS", config.ring_bytes)
+        .map_max_entries("FLOW_TABLE", flow_table)
+        .map_max_entries("CONTROL", config.max_connections)
+        .load(OBJECT)?)
+}
