@@ -5,6 +5,7 @@
 //! What lies between `ingest` and `sample` is pure: no clock, no I/O, no kernel. See
 //! `docs/architecture.md`.
 
+pub mod context;
 pub mod metrics;
 pub mod model;
 pub mod protocol;
