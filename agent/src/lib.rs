@@ -6,6 +6,7 @@
 //! `docs/architecture.md`.
 
 pub mod kernel;
+pub mod context;
 pub mod metrics;
 pub mod model;
 pub mod protocol;

@@ -1,0 +1,3 @@
+//! Trace context as messages carry it: one file per format.
+
+pub mod w3c;

@@ -1,0 +1,171 @@
+//! What is said of a request and its response: OpenTelemetry's semantic conventions for HTTP
+//! spans (stable since 1.23.0), <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use crate::model::{Attribute, Note, Side};
+
+use super::head::{self, Fields, RequestLine};
+use super::redact::{REDACTED, Redaction};
+use super::target::{Authority, Target};
+use super::{forwarded, note};
+
+/// The methods that the conventions know; others are `_OTHER`.
+const KNOWN_METHODS: [&str; 9] = [
+    "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+];
+/// As many attributes as an exchange usually has: one allocation.
+const USUAL: usize = 14;
+
+/// A request's method as the conventions name it, if they do.
+pub(super) fn known_method(method: &str) -> Option<&'static str> {
+    KNOWN_METHODS.into_iter().find(|known| *known == method)
+}
+
+/// What a request's attributes depend on besides its head.
+pub(super) struct Setting<'a> {
+    pub(super) side: Side,
+    /// The other end, unless it is a Unix socket's.
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) redaction: &'a Redaction,
+    /// Longest text, in bytes.
+    pub(super) longest: usize,
+}
+
+/// Collects attributes, with texts cut to size.
+struct Builder<'n> {
+    attributes: Vec<Attribute>,
+    notes: &'n mut Vec<Note>,
+    longest: usize,
+}
+
+impl Builder<'_> {
+    fn text(&mut self, key: &'static str, text: &str) {
+        let cut = text.floor_char_boundary(self.longest);
+        if cut < text.len() {
+            note::add(self.notes, note::VALUE_CUT);
+        }
+        self.attributes
+            .push(Attribute::new(key, text[..cut].to_owned()));
+    }
+
+    fn fixed(&mut self, key: &'static str, text: &'static str) {
+        self.attributes.push(Attribute::new(key, text));
+    }
+
+    fn number(&mut self, key: &'static str, number: u16) {
+        self.attributes.push(Attribute::new(key, i64::from(number)));
+    }
+}
+
+/// The attributes that a request's head gives.
+pub(super) fn of_request(
+    setting: &Setting<'_>,
+    line: &RequestLine<'_>,
+    fields: &Fields<'_>,
+    notes: &mut Vec<Note>,
+) -> Vec<Attribute> {
+    let mut to = Builder {
+        attributes: Vec::with_capacity(USUAL),
+        notes,
+        longest: setting.longest,
+    };
+    match known_method(line.method) {
+        Some(method) => to.fixed("http.request.method", method),
+        None => {
+            to.fixed("http.request.method", "_OTHER");
+            to.text("http.request.method_original", line.method);
+        }
+    }
+    let target_text = String::from_utf8_lossy(line.target);
+    let target = Target::parse(line.method, &target_text);
+    let host = fields.host.filter(|host| !host.is_empty()).map(head::text);
+    let authority = target.authority.or(host.as_deref().map(Authority::parse));
+    let query = target.query.map(|query| setting.redaction.query(query));
+    let origin = match setting.side {
+        Side::Server => forwarded::origin(fields),
+        Side::Client => forwarded::Origin::default(),
+    };
+
+    let scheme = scheme(origin.scheme.as_deref().or(target.scheme));
+    match setting.side {
+        Side::Server => {
+            to.fixed("url.scheme", scheme);
+            if let Some(path) = target.path {
+                to.text("url.path", path);
+            }
+            if let Some(query) = query.filter(|query| !query.is_empty()) {
+                to.text("url.query", &query);
+            }
+        }
+        Side::Client => {
+            if let Some(url) = full_url(setting, scheme, &target, authority, query.as_deref()) {
+                to.text("url.full", &url);
+            }
+        }
+    }
+
+    let original = origin.host.as_deref().map(Authority::parse);
+    if let Some(server) = original
+        .or(authority)
+        .filter(|server| !server.host.is_empty())
+    {
+        to.text("server.address", server.host);
+        // A Unix socket has no port that could be the scheme's.
+        let usual = setting
+            .remote
+            .map(|_| if scheme == "https" { 443 } else { 80 });
+        if let Some(port) = server.port.or(usual) {
+            to.number("server.port", port);
+        }
+    }
+    if let Some(client) = origin.client.as_deref().map(Authority::parse) {
+        to.text("client.address", client.host);
+        if let Some(port) = client.port {
+            to.number("client.port", port);
+        }
+    }
+    if let Some(agent) = fields.user_agent {
+        to.text("user_agent.original", &head::text(agent));
+    }
+    to.fixed("network.protocol.name", "http");
+    if let Some(version) = line.version {
+        to.fixed("network.protocol.version", version.label());
+    }
+    to.attributes
+}
+
+/// Only these two are HTTP's; anything else a request may claim is not passed on.
+fn scheme(claimed: Option<&str>) -> &'static str {
+    match claimed {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        _ => "http",
+    }
+}
+
+/// `url.full`, without credentials. A request that names no host has that of the connection.
+fn full_url(
+    setting: &Setting<'_>,
+    scheme: &str,
+    target: &Target<'_>,
+    authority: Option<Authority<'_>>,
+    query: Option<&str>,
+) -> Option<String> {
+    // What CONNECT names is no URL.
+    let path = target.path?;
+    let host = match authority {
+        Some(authority) => Cow::Borrowed(authority.host_port),
+        None => Cow::Owned(setting.remote?.to_string()),
+    };
+    let credentials = match authority.and_then(|authority| authority.user) {
+        Some(user) if user.contains(':') => [REDACTED, ":", REDACTED, "@"].concat(),
+        Some(_) => [REDACTED, "@"].concat(),
+        None => String::new(),
+    };
+    // The asterisk stands for no path at all (RFC 9112, 3.3).
+    let path = if path == "*" { "" } else { path };
+    let mark = if query.is_some() { "?" } else { "" };
+    let query = query.unwrap_or_default();
+    Some([scheme, "://", &credentials, &host, path, mark, query].concat())
+}

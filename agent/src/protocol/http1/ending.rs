@@ -1,0 +1,100 @@
+//! What the end of a connection, or of one of its directions, means for open exchanges.
+//!
+//! The values of `error.type` for what is not a status: `connection_closed` (in order, but too
+//! early), `connection_reset`, `timeout`, `connection_failed` (any other error), `process_exited`.
+
+use crate::model::{ConnectionEnd, Direction, EndReason, ParserEvent, Side};
+
+use super::exchange::Ending;
+use super::lane::Lane;
+use super::likeness::Kind;
+use super::{Http1, index, note};
+
+/// `ECONNRESET`, `EPIPE` and `ETIMEDOUT` (errno(3)).
+const RESET: [u32; 2] = [104, 32];
+const TIMED_OUT: u32 = 110;
+
+impl Http1 {
+    pub(super) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+        let directions: &[Direction] = match end.reason {
+            EndReason::PeerClosed => &[Direction::Received],
+            EndReason::LocalClosed => &[Direction::Sent],
+            _ => &[Direction::Received, Direction::Sent],
+        };
+        for &direction in directions {
+            self.ends[index(direction)].get_or_insert(*end);
+        }
+        if let Some(requests) = self.requests {
+            if directions.contains(&requests) {
+                self.end_requests(events);
+            }
+            if directions.contains(&requests.opposite()) {
+                self.end_responses(end, events);
+            }
+        }
+        if self.ends.iter().all(Option::is_some) {
+            // Answers that nobody asked for stay unasked.
+            self.exchanges.early.clear();
+            self.lanes.iter_mut().for_each(Lane::close);
+        }
+    }
+
+    /// A head that was begun will not become more complete.
+    fn end_requests(&mut self, events: &mut Vec<ParserEvent>) {
+        if let Some(head) = self.request_lane().take_unfinished(Kind::Requests) {
+            let now = self.last[index(self.requests.unwrap_or(Direction::Received))];
+            self.begin_request(&head, now, events);
+        }
+    }
+
+    /// No response will come any more, and the present one is as long as it gets.
+    pub(super) fn end_responses(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+        if self.responses_ended.is_some() {
+            return;
+        }
+        let closing = closing(end);
+        self.responses_ended = Some(closing);
+        let mut ending = closing;
+        if let Some(head) = self.response_lane().take_unfinished(Kind::Responses) {
+            let now = self.last[index(self.requests.unwrap_or(Direction::Received).opposite())];
+            self.begin_response(&head, now, events);
+        } else if self.ends_in_order(end.reason) {
+            ending = Ending::Complete;
+        }
+        self.response_lane().close();
+        if let Some(response) = self.exchanges.current() {
+            response.ending = Some(ending);
+        }
+        self.settle(events);
+        self.exchanges.finish_from(0, closing, events);
+    }
+
+    /// Whether the end of the direction is how its present response is meant to end.
+    fn ends_in_order(&mut self, reason: EndReason) -> bool {
+        let exits_as_server = self.exchanges.side == Side::Server;
+        let lane = self.response_lane();
+        match reason {
+            EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => {
+                lane.is_until_close() || lane.is_unframed()
+            }
+            EndReason::ProcessExited => exits_as_server && lane.is_until_close(),
+            EndReason::Failed(_) | EndReason::Forgotten => false,
+        }
+    }
+}
+
+/// How an exchange ends that is cut short by this end.
+fn closing(end: &ConnectionEnd) -> Ending {
+    let error = match end.reason {
+        EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
+        EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",
+        EndReason::Failed(TIMED_OUT) => "timeout",
+        EndReason::Failed(_) => "connection_failed",
+        EndReason::ProcessExited => "process_exited",
+        EndReason::Forgotten => return Ending::Lost(note::FORGOTTEN),
+    };
+    Ending::Aborted {
+        error,
+        time: end.time,
+    }
+}

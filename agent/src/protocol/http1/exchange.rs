@@ -1,0 +1,332 @@
+//! Requests that wait for their response, responses that wait for their request, and the pairing
+//! of both.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::mem::size_of;
+
+use crate::model::{
+    Attribute, Finished, Note, Outcome, ParserEvent, Side, SpanStatus, Task, Timestamp, Value,
+};
+
+use super::body::Method;
+use super::note;
+
+/// When bytes moved, and who moved them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Moved {
+    pub(super) time: Timestamp,
+    pub(super) task: Task,
+}
+
+/// A request whose exchange is open.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) exchange: u64,
+    pub(super) method: Method,
+    /// Of the span.
+    pub(super) name: &'static str,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) notes: Vec<Note>,
+    /// Bytes of body so far; `None` if it has none, or if they cannot be counted.
+    pub(super) body: Option<u64>,
+    /// More of the body is to come.
+    pub(super) unfinished: bool,
+    /// The client waits for leave to send the body.
+    pub(super) expects_continue: bool,
+    pub(super) last: Moved,
+    pub(super) response: Option<Response>,
+}
+
+/// A response, complete or not.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) status: Option<u16>,
+    /// Bytes of body so far; `None` if it has none, or if they cannot be counted.
+    pub(super) body: Option<u64>,
+    /// The chunk that completed the head.
+    pub(super) head: Moved,
+    /// Bytes after the head were taken for its body.
+    pub(super) has_gone_on: bool,
+    pub(super) last: Moved,
+    pub(super) notes: Vec<Note>,
+    /// Its head, or bytes in it, were lost.
+    pub(super) lost: bool,
+    /// How it ended, if it has.
+    pub(super) ending: Option<Ending>,
+}
+
+/// How an exchange ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With its response.
+    Complete,
+    /// Without, or in the middle of it; `error` is the value of `error.type`.
+    Aborted {
+        error: &'static str,
+        time: Timestamp,
+    },
+    /// Nobody knows.
+    Lost(Note),
+}
+
+impl Response {
+    pub(super) fn new(status: Option<u16>, now: Moved) -> Self {
+        Self {
+            status,
+            body: None,
+            head: now,
+            has_gone_on: false,
+            last: now,
+            notes: Vec::new(),
+            lost: false,
+            ending: None,
+        }
+    }
+
+    /// Whether the connection is no longer HTTP/1 after it.
+    pub(super) fn switches(&self, method: Method) -> bool {
+        match self.status {
+            Some(101) => true,
+            Some(200..300) => method == Method::Connect,
+            _ => false,
+        }
+    }
+
+    pub(super) fn moved(&mut self, payload: u64, now: Moved) {
+        self.has_gone_on = true;
+        self.last = now;
+        if let Some(body) = &mut self.body {
+            *body = body.saturating_add(payload);
+        }
+    }
+
+    /// Ends it with its head: what was taken for its body is none.
+    pub(super) fn end_at_head(&mut self) {
+        self.body = None;
+        self.last = self.head;
+        self.ending = Some(Ending::Complete);
+    }
+}
+
+/// The exchanges of one connection, in the order of their requests.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    pub(super) side: Side,
+    /// Requests without a complete response. Only the first can have a response already.
+    pub(super) open: VecDeque<Request>,
+    /// Responses that came before their request did. None while a request is open.
+    pub(super) early: VecDeque<Response>,
+    /// Every request since the last loss is known, so a response that finds none open is ahead of
+    /// its own. Else it answers a request that nobody saw.
+    pub(super) aligned: bool,
+    /// Requests that were let go before their response came.
+    pub(super) abandoned: usize,
+    /// The response now coming is nobody's.
+    pub(super) ignoring: bool,
+    /// The number of the next exchange.
+    pub(super) next: u64,
+    /// Notes about what belongs to no exchange; the next one carries them.
+    pub(super) notes: Vec<Note>,
+    /// Heap memory of `open`'s requests, in bytes.
+    weight: usize,
+}
+
+impl Exchanges {
+    pub(super) fn new(aligned: bool) -> Self {
+        Self {
+            side: Side::Server,
+            open: VecDeque::new(),
+            early: VecDeque::new(),
+            aligned,
+            abandoned: 0,
+            ignoring: false,
+            next: 0,
+            notes: Vec::new(),
+            weight: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.weight += request.weight();
+        self.open.push_back(request);
+    }
+
+    /// The response whose bytes are now coming.
+    pub(super) fn current(&mut self) -> Option<&mut Response> {
+        if self.ignoring {
+            return None;
+        }
+        match self.early.back_mut() {
+            Some(early) => Some(early),
+            None => self.open.front_mut()?.response.as_mut(),
+        }
+        .filter(|response| response.ending.is_none())
+    }
+
+    /// The request whose bytes are now coming.
+    pub(super) fn coming(&mut self) -> Option<&mut Request> {
+        self.open.back_mut().filter(|request| request.unfinished)
+    }
+
+    /// Finds the request that a response's head answers. Returns its method.
+    pub(super) fn answer(&mut self, response: Response, early_max: usize) -> Method {
+        self.ignoring = false;
+        if self.abandoned > 0 {
+            self.abandoned -= 1;
+            self.ignoring = true;
+            return Method::Other;
+        }
+        match self.open.front_mut() {
+            Some(request) if request.response.is_none() => {
+                request.response = Some(response);
+                return request.method;
+            }
+            None if self.aligned && self.early.len() < early_max => self.early.push_back(response),
+            _ => {
+                self.ignoring = true;
+                self.aligned = false;
+                self.early.clear();
+                note::add(&mut self.notes, note::UNASKED);
+            }
+        }
+        Method::Other
+    }
+
+    /// Ends the oldest exchange.
+    pub(super) fn finish(&mut self, ending: Ending, events: &mut Vec<ParserEvent>) {
+        let Some(request) = self.open.pop_front() else {
+            return;
+        };
+        self.weight = self.weight.saturating_sub(request.weight());
+        events.push(ParserEvent::Finished(request.finished(self.side, ending)));
+    }
+
+    /// Ends all exchanges from the one at `first` on.
+    pub(super) fn finish_from(
+        &mut self,
+        first: usize,
+        ending: Ending,
+        events: &mut Vec<ParserEvent>,
+    ) {
+        for request in self.open.drain(first.min(self.open.len())..) {
+            self.weight = self.weight.saturating_sub(request.weight());
+            events.push(ParserEvent::Finished(request.finished(self.side, ending)));
+        }
+    }
+
+    /// Lets the oldest exchange go; its response will be ignored.
+    pub(super) fn abandon_oldest(&mut self, events: &mut Vec<ParserEvent>) {
+        match self.open.front() {
+            Some(Request {
+                response: Some(_), ..
+            }) => self.ignoring = true,
+            Some(_) => self.abandoned += 1,
+            None => {}
+        }
+        self.finish(Ending::Lost(note::TOO_MANY_OPEN), events);
+    }
+
+    /// Which response answers which request is not known any more.
+    pub(super) fn lose(&mut self, first: usize, note: Note, events: &mut Vec<ParserEvent>) {
+        self.finish_from(first, Ending::Lost(note), events);
+        self.early.clear();
+        self.aligned = false;
+        self.abandoned = 0;
+    }
+
+    /// Bytes of heap memory.
+    pub(super) fn memory(&self) -> usize {
+        self.open.capacity() * size_of::<Request>()
+            + self.early.capacity() * size_of::<Response>()
+            + self.weight
+    }
+}
+
+impl Request {
+    /// Its heap memory, in bytes; the same from its start to its end.
+    fn weight(&self) -> usize {
+        let texts: usize = self
+            .attributes
+            .iter()
+            .map(|attribute| match &attribute.value {
+                Value::Text(Cow::Owned(text)) => text.capacity(),
+                _ => 0,
+            })
+            .sum();
+        texts + self.attributes.capacity() * size_of::<Attribute>()
+    }
+
+    fn finished(mut self, side: Side, ending: Ending) -> Finished {
+        let response = self.response.take();
+        let status = response.as_ref().and_then(|response| response.status);
+        let last = response
+            .as_ref()
+            .map_or(self.last, |response| response.last);
+        let mut add = |key, value: i64| self.attributes.push(Attribute::new(key, value));
+        if let Some(status) = status {
+            add("http.response.status_code", i64::from(status));
+        }
+        if let Some(body) = self.body {
+            add(
+                "http.request.body.size",
+                body.try_into().unwrap_or(i64::MAX),
+            );
+        }
+        if let Some(body) = response.as_ref().and_then(|response| response.body) {
+            add(
+                "http.response.body.size",
+                body.try_into().unwrap_or(i64::MAX),
+            );
+        }
+        let lost = response.as_ref().is_some_and(|response| response.lost);
+        let answered = response.is_some();
+        for &note in response.iter().flat_map(|response| &response.notes) {
+            note::add(&mut self.notes, note);
+        }
+        if self.unfinished && ending == Ending::Complete {
+            note::add(&mut self.notes, note::REQUEST_UNFINISHED);
+        }
+        let (outcome, end) = match ending {
+            Ending::Complete if lost => (Outcome::Lost, last.time),
+            Ending::Complete => (Outcome::Complete, last.time),
+            Ending::Aborted { time, .. } => (Outcome::Aborted, time.max(last.time)),
+            Ending::Lost(note) => {
+                note::add(&mut self.notes, note);
+                (Outcome::Lost, last.time)
+            }
+        };
+        // A status that is an error explains more than the end of the connection after it.
+        let failure = status.filter(|&status| is_error(side, status));
+        let error = match (failure, ending) {
+            (Some(status), _) => Some(Value::from(status.to_string())),
+            (None, Ending::Aborted { error, .. }) => Some(Value::from(error)),
+            (None, _) => None,
+        };
+        let status = match error {
+            Some(_) => SpanStatus::Error,
+            None => SpanStatus::Unset,
+        };
+        if let Some(error) = error {
+            self.attributes.push(Attribute::new("error.type", error));
+        }
+        Finished {
+            exchange: self.exchange,
+            end,
+            task: answered.then_some(last.task),
+            outcome,
+            name: Cow::Borrowed(self.name),
+            status,
+            attributes: self.attributes,
+            notes: self.notes,
+        }
+    }
+}
+
+/// A server is not at fault for a client's errors (HTTP spans, "Status").
+fn is_error(side: Side, status: u16) -> bool {
+    match side {
+        Side::Server => (500..600).contains(&status),
+        Side::Client => (400..600).contains(&status),
+    }
+}

@@ -1,0 +1,271 @@
+//! Request lines, status lines and header fields (RFC 9112, sections 2 to 5).
+//!
+//! A parser of our own, because heads come cut: at the capture cap, at the end of a connection. It
+//! makes what sense it can of any bytes, takes single line feeds and folded lines, and keeps
+//! slices of the few fields that matter, so that a head costs no allocation. (`httparse` wants
+//! whole and valid heads, and room for every field.)
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memrchr};
+
+use crate::context::w3c::STATE_MAX;
+
+/// A request's first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RequestLine<'a> {
+    pub(super) method: &'a str,
+    pub(super) target: &'a [u8],
+    /// `None` where the line was cut before it.
+    pub(super) version: Option<Version>,
+}
+
+/// A response's first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StatusLine {
+    pub(super) version: Version,
+    /// `None` where it is cut or wrong.
+    pub(super) status: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http10,
+    Http11,
+}
+
+impl Version {
+    /// The value of `network.protocol.version`.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"HTTP/1.0" => Some(Self::Http10),
+            b"HTTP/1.1" => Some(Self::Http11),
+            _ => None,
+        }
+    }
+}
+
+/// What `Content-Length` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Length {
+    #[default]
+    Absent,
+    Bytes(u64),
+    /// Not a number, or several that differ.
+    Invalid,
+}
+
+/// What `Transfer-Encoding` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Coding {
+    #[default]
+    None,
+    /// The last coding is `chunked`.
+    Chunked,
+    /// It is another one.
+    Other,
+}
+
+/// The fields that matter; folded lines are still folded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) length: Length,
+    pub(super) coding: Coding,
+    /// `Expect: 100-continue`.
+    pub(super) expects_continue: bool,
+    pub(super) host: Option<&'a [u8]>,
+    pub(super) user_agent: Option<&'a [u8]>,
+    pub(super) forwarded: Option<&'a [u8]>,
+    pub(super) forwarded_for: Option<&'a [u8]>,
+    pub(super) forwarded_host: Option<&'a [u8]>,
+    pub(super) forwarded_proto: Option<&'a [u8]>,
+    pub(super) traceparent: Option<&'a [u8]>,
+    /// There was more than one `traceparent`: none of them counts.
+    pub(super) traceparent_repeated: bool,
+    /// All `tracestate` values, joined by commas.
+    pub(super) tracestate: Option<Cow<'a, [u8]>>,
+}
+
+/// The first line of a request, and the rest of its head. `None` if it is none.
+pub(super) fn request(head: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
+    let (line, rest, whole) = first_line(head);
+    let space = memchr(b' ', line)?;
+    let method = std::str::from_utf8(&line[..space]).ok()?;
+    let line = &line[space + 1..];
+    if !whole {
+        // A cut line: what is there of the target.
+        let target = &line[..memchr(b' ', line).unwrap_or(line.len())];
+        return (!target.is_empty()).then_some((
+            RequestLine {
+                method,
+                target,
+                version: None,
+            },
+            rest,
+        ));
+    }
+    let space = memrchr(b' ', line)?;
+    let version = Version::parse(&line[space + 1..])?;
+    let target = line[..space].trim_ascii();
+    (!target.is_empty()).then_some((
+        RequestLine {
+            method,
+            target,
+            version: Some(version),
+        },
+        rest,
+    ))
+}
+
+/// The first line of a response, and the rest of its head. `None` if it is none.
+pub(super) fn response(head: &[u8]) -> Option<(StatusLine, &[u8])> {
+    let (line, rest, _) = first_line(head);
+    let version = Version::parse(line.get(..8)?)?;
+    let status = match line.get(9..12) {
+        Some(digits) if digits.iter().all(u8::is_ascii_digit) => digits
+            .iter()
+            .fold(0, |status, digit| status * 10 + u16::from(digit - b'0')),
+        _ => 0,
+    };
+    Some((
+        StatusLine {
+            version,
+            status: (100..1000).contains(&status).then_some(status),
+        },
+        rest,
+    ))
+}
+
+/// The first line without its end, what follows it, and whether the line is whole.
+fn first_line(head: &[u8]) -> (&[u8], &[u8], bool) {
+    match memchr(b'\n', head) {
+        Some(end) => (without_cr(&head[..end]), &head[end + 1..], true),
+        None => (head, &[], false),
+    }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Reads the header fields of a head, after its first line. A last line without end is left out:
+/// half a value is a wrong value.
+pub(super) fn fields(mut block: &[u8]) -> Fields<'_> {
+    let mut fields = Fields::default();
+    while let Some(mut end) = memchr(b'\n', block) {
+        if without_cr(&block[..end]).is_empty() {
+            break;
+        }
+        // A line that begins with a blank goes on with the one before (RFC 9112, 5.2).
+        while let Some(b' ' | b'\t') = block.get(end + 1) {
+            match memchr(b'\n', &block[end + 1..]) {
+                Some(next) => end += 1 + next,
+                None => return fields,
+            }
+        }
+        let line = &block[..end];
+        if let Some(colon) = memchr(b':', line) {
+            fields.set(
+                line[..colon].trim_ascii_end(),
+                line[colon + 1..].trim_ascii(),
+            );
+        }
+        block = &block[end + 1..];
+    }
+    fields
+}
+
+impl<'a> Fields<'a> {
+    fn set(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        // By length first: most fields need no comparison at all.
+        match name.len() {
+            4 if is(b"host") => keep_first(&mut self.host, value),
+            6 if is(b"expect") => {
+                self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+            }
+            9 if is(b"forwarded") => keep_first(&mut self.forwarded, value),
+            10 if is(b"user-agent") => keep_first(&mut self.user_agent, value),
+            10 if is(b"tracestate") => {
+                self.tracestate = Some(match self.tracestate.take() {
+                    None => Cow::Borrowed(value),
+                    // Too long to be kept already.
+                    Some(before) if before.len() > STATE_MAX => before,
+                    Some(before) => Cow::Owned([&before, value].join(&b',')),
+                });
+            }
+            11 if is(b"traceparent") => {
+                self.traceparent_repeated |= self.traceparent.is_some();
+                keep_first(&mut self.traceparent, value);
+            }
+            14 if is(b"content-length") => self.length = self.length.and(value),
+            15 if is(b"x-forwarded-for") => keep_first(&mut self.forwarded_for, value),
+            16 if is(b"x-forwarded-host") => keep_first(&mut self.forwarded_host, value),
+            17 if is(b"x-forwarded-proto") => keep_first(&mut self.forwarded_proto, value),
+            17 if is(b"transfer-encoding") => self.coding = Coding::of(value),
+            _ => {}
+        }
+    }
+}
+
+fn keep_first<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    if field.is_none() {
+        *field = Some(value);
+    }
+}
+
+impl Length {
+    /// The length after one more field. The same number several times is taken as one (RFC 9110,
+    /// 8.6).
+    fn and(self, value: &[u8]) -> Self {
+        value
+            .split(|&byte| byte == b',')
+            .fold(self, |before, text| {
+                let text = text.trim_ascii();
+                let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+                let number = std::str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
+                match (before, number) {
+                    (Self::Absent, Some(number)) if digits => Self::Bytes(number),
+                    (Self::Bytes(length), Some(number)) if digits && length == number => before,
+                    _ => Self::Invalid,
+                }
+            })
+    }
+}
+
+impl Coding {
+    fn of(value: &[u8]) -> Self {
+        let last = value
+            .rsplit(|&byte| byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .find(|c| !c.is_empty());
+        match last {
+            None => Self::None,
+            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Self::Chunked,
+            // Not a coding any more, but still written (RFC 9110, 8.4.1 and appendix B).
+            Some(coding) if coding.eq_ignore_ascii_case(b"identity") => Self::None,
+            Some(_) => Self::Other,
+        }
+    }
+}
+
+/// A field's value as one line of text.
+pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
+    if memchr(b'\n', value).is_none() {
+        return String::from_utf8_lossy(value);
+    }
+    let lines: Vec<_> = value
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    Cow::Owned(String::from_utf8_lossy(&lines.join(&b' ')).into_owned())
+}
