@@ -5,6 +5,10 @@
 //! What lies between `ingest` and `sample` is pure: no clock, no I/O, no kernel. See
 //! `docs/architecture.md`.
 
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod enrich;
 pub mod metrics;
 pub mod model;
 pub mod protocol;
