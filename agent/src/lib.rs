@@ -7,6 +7,10 @@
 
 pub mod kernel;
 pub mod context;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod enrich;
 pub mod metrics;
 pub mod model;
 pub mod protocol;
