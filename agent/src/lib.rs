@@ -5,12 +5,12 @@
 //! What lies between `ingest` and `sample` is pure: no clock, no I/O, no kernel. See
 //! `docs/architecture.md`.
 
-pub mod kernel;
-pub mod context;
 pub mod cli;
 pub mod config;
+pub mod context;
 pub mod doctor;
 pub mod enrich;
+pub mod kernel;
 pub mod metrics;
 pub mod model;
 pub mod protocol;

@@ -70,6 +70,16 @@ table! {
         UncapturedBytes = ("uncaptured_bytes"),
         /// Holes in a connection's stream.
         Gaps = ("gaps"),
+        /// Chunks that came after a later one of their stream, and were left out.
+        LateChunks = ("late_chunks"),
+        /// Chunks of connections that had been let go.
+        StrayChunks = ("stray_chunks"),
+        /// Runs of the capture programs on sockets (kept in the kernel).
+        KernelCalls = ("kernel_calls"),
+        /// Chunks left out in the kernel, inside bodies of known length.
+        KernelSkipped = ("kernel_skipped_chunks"),
+        /// Chunks whose bytes could not be read (sendfile, splice, io_uring).
+        KernelUnreadable = ("kernel_unreadable_chunks"),
         /// Connections seen.
         Connections = ("connections"),
         /// Connections left alone because no parser knows their protocol.
@@ -165,6 +175,11 @@ impl Metrics {
     /// Counts `n` events.
     pub fn count(&self, what: Count, n: u64) {
         self.0.counts[what as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets a count that is kept elsewhere (in the kernel).
+    pub fn set_count(&self, what: Count, total: u64) {
+        self.0.counts[what as usize].store(total, Ordering::Relaxed);
     }
 
     /// Sets a present amount.

@@ -2,7 +2,9 @@
 
 pub mod http1;
 
-use crate::model::{Chunk, ConnectionEnd, Direction, ParserEvent, Protocol};
+use std::sync::Arc;
+
+use crate::model::{Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol};
 
 /// What a parser still wants of one direction of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,4 +51,30 @@ pub enum Likeness {
     No,
     /// Too few to tell.
     Perhaps,
+}
+
+/// Whether a stream that begins with `bytes` may speak a protocol that a parser understands.
+#[must_use]
+pub fn likeness(direction: Direction, bytes: &[u8]) -> Likeness {
+    http1::likeness(direction, bytes)
+}
+
+/// What parsers are told by the configuration; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// How much an HTTP/1 connection may hold.
+    pub http1: http1::Limits,
+    /// What must not be exported.
+    pub redaction: Arc<http1::Redaction>,
+}
+
+/// A parser for a connection whose protocol is not known yet. With one protocol there is nothing
+/// to choose.
+#[must_use]
+pub fn parser_for(connection: &Connection, settings: &Settings) -> Box<dyn Parser> {
+    Box::new(http1::Http1::new(
+        connection,
+        settings.http1,
+        &settings.redaction,
+    ))
 }

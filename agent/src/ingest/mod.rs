@@ -1,0 +1,388 @@
+//! From the kernel's events to exchanges: which connection, in which order, spoken how.
+//!
+//! Pure: what is to be told to the kernel comes back as [`Command`]s, and what is to be known of
+//! processes is asked through [`Scope`].
+
+mod connection;
+mod stream;
+
+use std::collections::{HashMap, VecDeque};
+
+use clew_common::{
+    connection::{Changed, tcp_state},
+    control::{Control, IGNORE},
+    event::{CHUNK_SENT, Chunk as KernelChunk},
+};
+
+use self::connection::{RawChunk, Tracked};
+use crate::{
+    metrics::{Count, Drop, Gauge, Metrics},
+    model::{
+        Address, Connection, ConnectionEnd, ConnectionId, Direction, EndReason, ParserEvent, Span,
+        Task, Timestamp,
+    },
+    protocol::{self, Settings},
+    stitch::Stitcher,
+};
+
+/// How long after a connection's end its last chunks may still come: what was received before a
+/// reset can be read after it.
+const LINGER_NANOS: u64 = 30_000_000;
+
+/// Something that the kernel should be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// What is wanted of a connection.
+    Set(ConnectionId, Control),
+    /// A connection is over. `socket`: address of its kernel socket.
+    Remove {
+        /// Which.
+        connection: ConnectionId,
+        /// The kernel socket's address.
+        socket: u64,
+    },
+}
+
+/// Whether a connection is to be traced.
+pub trait Scope {
+    /// Asked once, when it is first seen.
+    fn covers(&mut self, connection: &Connection) -> bool;
+}
+
+/// Connections and their parsers, feeding the stitcher.
+pub struct Ingest {
+    connections: HashMap<ConnectionId, Tracked>,
+    /// Unix sockets by the address of their kernel socket, to find the other end.
+    unix: HashMap<u64, ConnectionId>,
+    /// Ended connections that may have chunks to come, in the order of their ends.
+    closing: VecDeque<ConnectionEnd>,
+    /// The agent's own connections, local address first: their other ends are left alone.
+    own: HashMap<ConnectionId, Address>,
+    max_connections: usize,
+    settings: Settings,
+    metrics: Metrics,
+    events: Vec<ParserEvent>,
+}
+
+impl Ingest {
+    /// An empty table for at most `max_connections`.
+    #[must_use]
+    pub fn new(max_connections: usize, settings: Settings, metrics: Metrics) -> Self {
+        Self {
+            connections: HashMap::new(),
+            unix: HashMap::new(),
+            closing: VecDeque::new(),
+            own: HashMap::new(),
+            max_connections,
+            settings,
+            metrics,
+            events: Vec::new(),
+        }
+    }
+
+    /// A connection is seen for the first time.
+    pub fn opened(
+        &mut self,
+        connection: Connection,
+        own: bool,
+        socket: u64,
+        scope: &mut impl Scope,
+        stitcher: &mut Stitcher,
+        commands: &mut Vec<Command>,
+        spans: &mut Vec<Span>,
+    ) {
+        self.metrics.count(Count::Connections, 1);
+        let id = connection.id;
+        if own {
+            self.ignore_other_end(&connection.address, commands);
+            self.own.insert(id, connection.address);
+            return;
+        }
+        if self.connections.len() >= self.max_connections {
+            self.evict(stitcher, commands, spans);
+        }
+        let wanted = !self.faces_agent(&connection.address) && scope.covers(&connection);
+        let parser = protocol::parser_for(&connection, &self.settings);
+        let mut tracked = Tracked::new(connection, socket, parser);
+        if wanted {
+            stitcher.connection_opened(&tracked.connection);
+            if let Address::Unix { socket, .. } = tracked.connection.address {
+                self.unix.insert(socket, id);
+            }
+        } else {
+            tracked.ignore();
+            commands.push(ignore(id));
+        }
+        self.connections.insert(id, tracked);
+    }
+
+    /// Whether the other end is one of the agent's own connections.
+    fn faces_agent(&self, address: &Address) -> bool {
+        self.own.values().any(|own| are_ends_of_one(own, address))
+    }
+
+    fn ignore_other_end(&mut self, own: &Address, commands: &mut Vec<Command>) {
+        for tracked in self.connections.values_mut() {
+            if are_ends_of_one(own, &tracked.connection.address) && !tracked.is_ignored() {
+                tracked.ignore();
+                commands.push(ignore(tracked.connection.id));
+            }
+        }
+    }
+
+    /// A chunk was captured.
+    pub fn chunk(
+        &mut self,
+        chunk: &KernelChunk,
+        data: &[u8],
+        stitcher: &mut Stitcher,
+        commands: &mut Vec<Command>,
+        spans: &mut Vec<Span>,
+    ) {
+        self.metrics.count(Count::Chunks, 1);
+        let id = ConnectionId(chunk.connection);
+        let Some(tracked) = self.connections.get_mut(&id) else {
+            self.metrics.count(Count::StrayChunks, 1);
+            return;
+        };
+        if tracked.is_ignored() {
+            return;
+        }
+        if chunk.result <= 0 {
+            let end = ConnectionEnd {
+                connection: id,
+                reason: EndReason::PeerClosed,
+                time: Timestamp(chunk.time),
+            };
+            self.direction_ended(&end, stitcher, spans);
+            return;
+        }
+        let length = u64::from(chunk.result.unsigned_abs());
+        self.metrics.count(Count::CapturedBytes, data.len() as u64);
+        self.metrics.count(
+            Count::UncapturedBytes,
+            length.saturating_sub(data.len() as u64),
+        );
+        let raw = RawChunk {
+            direction: if chunk.flags & CHUNK_SENT != 0 {
+                Direction::Sent
+            } else {
+                Direction::Received
+            },
+            position: chunk.position,
+            length,
+            data,
+            time: Timestamp(chunk.time),
+            task: Task::thread(chunk.pid, chunk.tid),
+        };
+        tracked.chunk(&raw, &self.metrics, &mut self.events);
+        if let Some(control) = tracked.control(&raw) {
+            commands.push(Command::Set(id, control));
+        }
+        for event in self.events.drain(..) {
+            stitcher.event(&tracked.connection, event, spans);
+        }
+    }
+
+    /// One direction has ended; the parser may wait for that.
+    fn direction_ended(
+        &mut self,
+        end: &ConnectionEnd,
+        stitcher: &mut Stitcher,
+        spans: &mut Vec<Span>,
+    ) {
+        let Some(tracked) = self.connections.get_mut(&end.connection) else {
+            return;
+        };
+        tracked.ended(end, &mut self.events);
+        for event in self.events.drain(..) {
+            stitcher.event(&tracked.connection, event, spans);
+        }
+        // The kernel does not report the end of a Unix socket, but its other end has just read it.
+        if end.reason == EndReason::PeerClosed
+            && let Address::Unix { peer, .. } = tracked.connection.address
+            && let Some(&other) = self.unix.get(&peer)
+        {
+            self.closing.push_back(ConnectionEnd {
+                connection: other,
+                reason: EndReason::Closed,
+                time: end.time,
+            });
+            // Whoever has read the end will soon close too; nothing more can come from there.
+            self.closing.push_back(ConnectionEnd {
+                connection: end.connection,
+                reason: EndReason::Closed,
+                time: end.time,
+            });
+        }
+    }
+
+    /// A TCP connection's state changed.
+    pub fn changed(
+        &mut self,
+        changed: &Changed,
+        stitcher: &mut Stitcher,
+        spans: &mut Vec<Span>,
+    ) {
+        let id = ConnectionId(changed.connection);
+        let end = |reason| ConnectionEnd {
+            connection: id,
+            reason,
+            time: Timestamp(changed.time),
+        };
+        match changed.state {
+            tcp_state::FIN_WAIT1 | tcp_state::LAST_ACK => {
+                self.direction_ended(&end(EndReason::LocalClosed), stitcher, spans);
+            }
+            tcp_state::CLOSE => {
+                self.own.remove(&id);
+                self.closing.push_back(end(match changed.error {
+                    0 => EndReason::Closed,
+                    errno => EndReason::Failed(errno),
+                }));
+            }
+            _ => {}
+        }
+    }
+
+    /// A process has ended, and its Unix sockets with it.
+    pub fn process_exited(&mut self, pid: u32, time: Timestamp) {
+        let orphans = self
+            .unix
+            .values()
+            .filter(|id| self.connections.get(id).is_some_and(|t| t.connection.pid == pid))
+            .map(|&connection| ConnectionEnd {
+                connection,
+                reason: EndReason::ProcessExited,
+                time,
+            });
+        self.closing.extend(orphans);
+    }
+
+    /// Lets go of connections whose end is long enough ago.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        stitcher: &mut Stitcher,
+        commands: &mut Vec<Command>,
+        spans: &mut Vec<Span>,
+    ) {
+        while let Some(end) = self.closing.front().copied()
+            && now.since(end.time) >= LINGER_NANOS
+        {
+            self.closing.pop_front();
+            self.remove(&end, stitcher, commands, spans);
+        }
+        self.metrics
+            .gauge(Gauge::OpenConnections, self.connections.len() as u64);
+    }
+
+    /// Ends everything: the agent is leaving.
+    pub fn finish(&mut self, now: Timestamp, stitcher: &mut Stitcher, spans: &mut Vec<Span>) {
+        let mut commands = Vec::new();
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for connection in ids {
+            let end = ConnectionEnd {
+                connection,
+                reason: EndReason::Forgotten,
+                time: now,
+            };
+            self.remove(&end, stitcher, &mut commands, spans);
+        }
+    }
+
+    /// Bytes that parsers hold.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.connections.values().map(Tracked::memory).sum()
+    }
+
+    fn remove(
+        &mut self,
+        end: &ConnectionEnd,
+        stitcher: &mut Stitcher,
+        commands: &mut Vec<Command>,
+        spans: &mut Vec<Span>,
+    ) {
+        let Some(mut tracked) = self.connections.remove(&end.connection) else {
+            // Let go of before; what the kernel was told then is still there.
+            commands.push(Command::Remove {
+                connection: end.connection,
+                socket: 0,
+            });
+            return;
+        };
+        tracked.ended(end, &mut self.events);
+        for event in self.events.drain(..) {
+            stitcher.event(&tracked.connection, event, spans);
+        }
+        stitcher.connection_ended(end.connection);
+        if let Address::Unix { socket, .. } = tracked.connection.address {
+            self.unix.remove(&socket);
+        }
+        commands.push(Command::Remove {
+            connection: end.connection,
+            socket: tracked.socket,
+        });
+    }
+
+    /// The table is full: the connection that was idle for longest goes, and one in sixteen with
+    /// it, so that the search for them is not repeated for each new one.
+    fn evict(
+        &mut self,
+        stitcher: &mut Stitcher,
+        commands: &mut Vec<Command>,
+        spans: &mut Vec<Span>,
+    ) {
+        let mut by_age: Vec<_> = self
+            .connections
+            .iter()
+            .map(|(&id, tracked)| (tracked.last_seen, id))
+            .collect();
+        by_age.sort_unstable();
+        let many = (by_age.len() / 16).max(1);
+        for &(time, connection) in by_age.iter().take(many) {
+            let end = ConnectionEnd {
+                connection,
+                reason: EndReason::Forgotten,
+                time,
+            };
+            self.remove(&end, stitcher, commands, spans);
+            // The kernel goes on knowing it; without an entry here its chunks would be strays.
+            commands.push(ignore(connection));
+        }
+        self.metrics.drop(Drop::ConnectionBudget, many as u64);
+    }
+}
+
+const fn ignore(connection: ConnectionId) -> Command {
+    Command::Set(
+        connection,
+        Control {
+            verdict: IGNORE,
+            flags: 0,
+            received_until: 0,
+            sent_until: 0,
+        },
+    )
+}
+
+/// Whether two addresses name the two ends of one connection.
+fn are_ends_of_one(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (
+            Address::Tcp { local, remote },
+            Address::Tcp {
+                local: other_local,
+                remote: other_remote,
+            },
+        ) => local == other_remote && remote == other_local,
+        (
+            Address::Unix { socket, .. },
+            Address::Unix {
+                peer: other_peer, ..
+            },
+        ) => socket == other_peer,
+        _ => false,
+    }
+}

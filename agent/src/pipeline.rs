@@ -1,0 +1,320 @@
+//! The main loop: kernel records in, spans to the exporter.
+//!
+//! One thread owns all state from the ring buffer to the finished span, so none of it is locked.
+//! It looks at the ring every few milliseconds: the kernel programs wake nobody, because a wake-up
+//! would cost the traced program more than the capture itself.
+
+use std::{
+    collections::HashSet,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
+};
+
+use clew_common::counter::Counter;
+use tracing::warn;
+
+use crate::{
+    clock::{self, WallClock},
+    enrich::{Exec, Filter, Processes, Verdict},
+    export::Exporter,
+    ingest::{Command, Ingest, Scope},
+    kernel::{Kernel, KernelEvent, decode},
+    metrics::{Count, Drop, Gauge, Metrics},
+    model::{Connection, ExportSpan, Span, Timestamp},
+    stitch::Stitcher,
+};
+
+/// Between two looks at the ring while events come.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
+/// The longest between two looks while none come. A burst after it must fit into the ring.
+const IDLE_WAIT: Duration = Duration::from_millis(40);
+/// Records handled before spans are passed on and timers looked at.
+const BATCH_RECORDS: u32 = 8192;
+/// Between two looks at slow things: clocks, kernel counters, memory.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Everything between the kernel and the exporter.
+pub struct Pipeline {
+    kernel: Kernel,
+    ingest: Ingest,
+    stitcher: Stitcher,
+    host: Host,
+    exporter: Exporter,
+    metrics: Metrics,
+    wall: WallClock,
+    next_housekeeping: Timestamp,
+    spans: Vec<Span>,
+    commands: Vec<Command>,
+}
+
+/// Processes and the rules on them: answers what the pure core asks.
+struct Host {
+    processes: Processes,
+    filter: Filter,
+    /// Processes that are left out in the kernel too.
+    excluded: HashSet<u32>,
+    /// Those of which the kernel does not know yet: to be left out, or taken in again.
+    changed: Vec<u32>,
+    now: Timestamp,
+}
+
+impl Scope for Host {
+    fn covers(&mut self, connection: &Connection) -> bool {
+        if self.filter.connection(&connection.address, connection.role) == Verdict::Ignored {
+            return false;
+        }
+        let identity = self.processes.identity(connection.pid, self.now);
+        let covered = self.filter.process(&identity) == Verdict::Traced;
+        if !covered {
+            self.excluded.insert(connection.pid);
+            self.changed.push(connection.pid);
+        }
+        covered
+    }
+}
+
+impl Host {
+    /// A process has become another program, or its id may be given to another process: what was
+    /// decided about it no longer holds.
+    fn reconsider(&mut self, pid: u32) {
+        if self.excluded.remove(&pid) {
+            self.changed.push(pid);
+        }
+    }
+}
+
+impl Pipeline {
+    /// Wires the parts.
+    #[must_use]
+    pub fn new(
+        kernel: Kernel,
+        ingest: Ingest,
+        stitcher: Stitcher,
+        processes: Processes,
+        filter: Filter,
+        exporter: Exporter,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            kernel,
+            ingest,
+            stitcher,
+            host: Host {
+                processes,
+                filter,
+                excluded: HashSet::new(),
+                changed: Vec::new(),
+                now: clock::now(),
+            },
+            exporter,
+            metrics,
+            wall: WallClock::read(),
+            next_housekeeping: Timestamp::default(),
+            spans: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Runs until something is sent to `stop` or its sender is gone, then passes on what is
+    /// finished and gives the exporter back, to be shut down.
+    pub fn run(mut self, stop: &Receiver<()>) -> Exporter {
+        let mut wait = BUSY_WAIT;
+        loop {
+            let records = self.turn();
+            if records == BATCH_RECORDS {
+                // More is waiting.
+                if !matches!(stop.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
+                    break;
+                }
+                continue;
+            }
+            wait = if records > 0 {
+                BUSY_WAIT
+            } else {
+                (wait * 2).min(IDLE_WAIT)
+            };
+            match stop.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.finish()
+    }
+
+    /// Handles what is in the ring, up to a batch, and what has become due.
+    fn turn(&mut self) -> u32 {
+        self.host.now = clock::now();
+        let mut records = 0;
+        let mut bytes = 0;
+        while records < BATCH_RECORDS {
+            let Self {
+                kernel,
+                ingest,
+                stitcher,
+                host,
+                metrics,
+                spans,
+                commands,
+                ..
+            } = self;
+            let handled = kernel.next_record(|record| {
+                bytes += record.len() as u64;
+                match decode(record) {
+                    Some(event) => handle(event, ingest, stitcher, host, commands, spans),
+                    None => metrics.drop(Drop::BadRecord, 1),
+                }
+            });
+            if handled.is_none() {
+                break;
+            }
+            records += 1;
+            self.tell_kernel();
+        }
+        self.metrics.count(Count::Records, u64::from(records));
+        self.metrics.gauge(Gauge::RingBytes, bytes);
+        let now = self.host.now;
+        self.ingest
+            .tick(now, &mut self.stitcher, &mut self.commands, &mut self.spans);
+        self.stitcher.tick(now, &mut self.spans);
+        self.tell_kernel();
+        self.pass_on();
+        if now >= self.next_housekeeping {
+            self.next_housekeeping = Timestamp(now.0 + HOUSEKEEPING.as_nanos() as u64);
+            self.keep_house(now);
+        }
+        records
+    }
+
+    fn tell_kernel(&mut self) {
+        for command in self.commands.drain(..) {
+            match command {
+                Command::Set(connection, control) => {
+                    self.kernel.controls.set(connection.0, control);
+                }
+                Command::Remove { connection, socket } => {
+                    self.kernel.controls.remove(connection.0, socket);
+                }
+            }
+        }
+        for pid in self.host.changed.drain(..) {
+            if self.host.excluded.contains(&pid) {
+                self.kernel.controls.exclude(pid);
+            } else {
+                self.kernel.controls.include(pid);
+            }
+        }
+    }
+
+    /// Gives finished spans their process and wall time, and hands them to the exporter.
+    fn pass_on(&mut self) {
+        if self.spans.is_empty() {
+            return;
+        }
+        let (wall, now) = (self.wall, self.host.now);
+        let processes = &mut self.host.processes;
+        let spans = self
+            .spans
+            .drain(..)
+            .map(|span| ExportSpan {
+                resource: processes.resource(span.pid, now),
+                start_unix_nanos: wall.unix_nanos(span.start),
+                end_unix_nanos: wall.unix_nanos(span.end),
+                span,
+            })
+            .collect();
+        self.exporter.send(spans);
+    }
+
+    fn keep_house(&mut self, now: Timestamp) {
+        self.wall = WallClock::read();
+        self.host.processes.expire(now);
+        self.host.processes.verify(now);
+        self.kernel.forward_logs();
+        let counters = self.kernel.counters();
+        for (counter, drop) in [
+            (Counter::ChunkRingFull, Drop::ChunkRingFull),
+            (Counter::EventRingFull, Drop::EventRingFull),
+            (Counter::SocketStateFull, Drop::SocketStateFull),
+        ] {
+            let total = counters.get(counter as usize).copied().unwrap_or(0);
+            if total > self.metrics.drops(drop) && self.metrics.drops(drop) == 0 {
+                warn!(
+                    reason = drop.labels()[1],
+                    total, "the kernel side lost events; see clew_drops_total"
+                );
+            }
+            self.metrics.set_drops(drop, total);
+        }
+        self.metrics
+            .set_drops(Drop::ProgramMissed, self.kernel.missed_runs());
+        for (counter, count) in [
+            (Counter::Calls, Count::KernelCalls),
+            (Counter::ChunkSkipped, Count::KernelSkipped),
+            (Counter::ChunkUnreadable, Count::KernelUnreadable),
+        ] {
+            let total = counters.get(counter as usize).copied().unwrap_or(0);
+            self.metrics.set_count(count, total);
+        }
+        self.metrics
+            .gauge(Gauge::ParserMemory, self.ingest.memory() as u64);
+        self.metrics
+            .gauge(Gauge::Processes, self.host.processes.len() as u64);
+    }
+
+    /// The agent is leaving: what is finished leaves too.
+    fn finish(mut self) -> Exporter {
+        while self.turn() == BATCH_RECORDS {}
+        let now = self.host.now;
+        self.ingest.finish(now, &mut self.stitcher, &mut self.spans);
+        self.stitcher.flush(&mut self.spans);
+        self.pass_on();
+        self.keep_house(now);
+        self.exporter
+    }
+}
+
+fn handle(
+    event: KernelEvent<'_>,
+    ingest: &mut Ingest,
+    stitcher: &mut Stitcher,
+    host: &mut Host,
+    commands: &mut Vec<Command>,
+    spans: &mut Vec<Span>,
+) {
+    match event {
+        KernelEvent::Chunk(chunk, data) => ingest.chunk(&chunk, data, stitcher, commands, spans),
+        KernelEvent::ConnectionOpened {
+            connection,
+            own,
+            socket,
+        } => ingest.opened(connection, own, socket, host, stitcher, commands, spans),
+        KernelEvent::ConnectionChanged(changed) => ingest.changed(&changed, stitcher, spans),
+        KernelEvent::ProcessExec {
+            exec,
+            arguments,
+            environment,
+        } => {
+            host.reconsider(exec.pid);
+            host.processes.exec(&Exec {
+                pid: exec.pid,
+                parent: exec.parent,
+                time: Timestamp(exec.time),
+                cgroup: exec.cgroup,
+                name: &exec.name,
+                arguments,
+                environment,
+            });
+        }
+        KernelEvent::ProcessFork(fork) => {
+            host.processes
+                .fork(fork.parent, fork.pid, Timestamp(fork.time));
+        }
+        KernelEvent::ProcessExit(exit) => {
+            let time = Timestamp(exit.time);
+            host.reconsider(exit.pid);
+            host.processes.exit(exit.pid, time);
+            stitcher.process_exited(exit.pid);
+            ingest.process_exited(exit.pid, time);
+        }
+    }
+}
