@@ -19,7 +19,7 @@ mod variables;
 pub use cgroup::{Container, container_of};
 pub use host::Host;
 pub use identity::Identity;
-pub use proc::{ProcFs, ProcSource};
+pub use proc::{ProcFs, ProcSource, Stat, cgroup2_mount};
 pub use processes::{Exec, Processes};
 pub use scope::{Filter, Verdict};
 pub use service::service_name;
