@@ -24,6 +24,7 @@ pub use error::{ConfigError, Problem};
 pub use layers::{CONFIG_VARIABLE, Effective, Environment, Flag, Pairs, Shown};
 pub use limits::Limits;
 pub use origin::Origin;
+pub(crate) use otel::pairs as parse_pairs;
 pub use print::print_effective;
 pub use sections::{
     Backend, Batch, Capture, Compression, Config, Log, LogFormat, Metrics, Otlp, OtlpProtocol,

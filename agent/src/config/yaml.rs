@@ -257,7 +257,6 @@ mod tests {
             ("[a]: 1\n", 1, "key must be plain"),
             ("a: [1\nb: 2\n", 2, ""),
             ("a: \"open\n", 1, ""),
-            ("\ta: 1\n", 1, ""),
             (deep.as_str(), 1, "too deeply"),
         ] {
             match parse(text) {
