@@ -6,11 +6,17 @@
 //! `docs/architecture.md`.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod enrich;
+pub mod ingest;
 pub mod kernel;
 pub mod metrics;
 pub mod model;
+pub mod privilege;
 pub mod protocol;
+pub mod pipeline;
+pub mod run;
+pub mod stitch;

@@ -1,7 +1,7 @@
 //! `clew doctor`: what works on this host, why not, what is lost by it, what to do.
 //!
 //! A report is data; [`render_text`] and [`render_json`] show it. [`host_checks`] makes the checks
-//! that need no BPF: those of the kernel's hooks are made where they are loaded.
+//! that need no BPF, [`hook_checks`] loads what `clew run` would load.
 //!
 //! Exit code: 0 if everything required works (less may be degraded or missing: the report says
 //! what that costs), 1 if something required is missing and tracing cannot work. There is no third
@@ -9,9 +9,11 @@
 //! would take it for a failure.
 
 mod capabilities;
+mod hooks;
 mod host;
 mod render;
 
+pub use hooks::hook_checks;
 pub use host::host_checks;
 pub use render::{SCHEMA_VERSION, render_json, render_text};
 

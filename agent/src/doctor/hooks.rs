@@ -1,0 +1,90 @@
+//! The kernel's hooks: each program is loaded, attached and taken out again.
+
+use super::{Check, Status};
+use crate::kernel::{Backend, Kernel, KernelConfig, KernelError, Loaded, ProgramReport};
+
+/// Smallest ring buffer that every page size allows.
+const RING_BYTES: u32 = 64 << 10;
+
+/// Loads the programs of each backend.
+#[must_use]
+pub fn hook_checks() -> Vec<Check> {
+    let results = [Backend::Socket, Backend::Syscall].map(|backend| (backend, try_load(backend)));
+    let best = results.iter().find_map(|(backend, result)| {
+        result.as_ref().ok().map(|programs| (*backend, programs.clone()))
+    });
+    let mut checks = vec![capture(best.as_ref().map(|(backend, _)| *backend), &results)];
+    for (backend, result) in &results {
+        checks.push(backend_check(*backend, result));
+    }
+    let optional = best.into_iter().flat_map(|(_, programs)| programs);
+    checks.extend(optional.filter(|program| !program.required).map(|p| hook(&p)));
+    checks
+}
+
+fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
+    let config = KernelConfig {
+        backend: Some(backend),
+        capture_bytes: 0,
+        ring_bytes: RING_BYTES,
+        max_connections: 16,
+    };
+    Kernel::start(&config).map(|kernel| kernel.programs)
+}
+
+type Results = [(Backend, Result<Vec<ProgramReport>, KernelError>); 2];
+
+fn capture(best: Option<Backend>, results: &Results) -> Check {
+    let check = Check::works("capture", "see what programs send and receive", "").required();
+    match best {
+        Some(backend) => Check {
+            detail: format!("backend `{}`", backend.name()),
+            ..check
+        },
+        None => check.but(
+            Status::Missing,
+            results
+                .iter()
+                .find_map(|(_, result)| result.as_ref().err().map(ToString::to_string))
+                .unwrap_or_default(),
+            "all of it",
+            "run as root, or with CAP_BPF and CAP_PERFMON, on kernel 5.15 or later with BTF",
+        ),
+    }
+}
+
+fn backend_check(backend: Backend, result: &Result<Vec<ProgramReport>, KernelError>) -> Check {
+    let (name, what_for, lost, remedy) = match backend {
+        Backend::Socket => (
+            "backend.socket",
+            "capture at sends and receives of sockets only",
+            "the cheaper capture; every system call pays a little",
+            "use kernel 6.3 or later",
+        ),
+        Backend::Syscall => (
+            "backend.syscall",
+            "capture where the socket tracepoints are missing",
+            "the fallback; nothing, where `backend.socket` works",
+            "",
+        ),
+    };
+    let check = Check::works(name, what_for, "");
+    match result {
+        Ok(_) => check,
+        Err(error) => check.but(Status::Missing, error.to_string(), lost, remedy),
+    }
+}
+
+fn hook(program: &ProgramReport) -> Check {
+    let check = Check::works(
+        &format!("hook.{}", program.tracepoint),
+        program.purpose,
+        "",
+    );
+    match &program.loaded {
+        Loaded::Attached => check,
+        Loaded::Refused { reason, .. } => {
+            check.but(Status::Missing, reason.clone(), program.lost, "")
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `clew run`: from the configuration to running parts, and back down.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{self, Config, LogFormat},
+    enrich::{Filter, Host, ProcFs, Processes},
+    export,
+    ingest::Ingest,
+    kernel::{Backend, Kernel, KernelConfig},
+    metrics::{Gauge, Metrics},
+    observe, pipeline::Pipeline,
+    privilege,
+    protocol::{Settings, http1},
+    stitch::{RandomIds, StitchConfig, Stitcher},
+};
+
+/// How long the agent takes to leave at most, with what it has.
+const LEAVE_WITHIN: Duration = Duration::from_millis(1800);
+
+/// Traces until told to stop.
+///
+/// # Errors
+///
+/// The kernel refuses, or an output cannot be set up: a sentence with a remedy.
+pub fn run(config: &Config) -> Result<()> {
+    start_log(config)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let metrics = Metrics::default();
+    let kernel = Kernel::start(&kernel_config(config))?;
+    for program in kernel.programs.iter().filter(|program| !program.works()) {
+        warn!("{}; lost: {}", program.summary(), program.lost);
+    }
+    metrics.gauge(Gauge::RingCapacity, config.capture.ring_size as u64);
+    // Before any thread is started: capabilities belong to threads.
+    if let Err(error) = privilege::drop_excess() {
+        warn!("keeping all of root's capabilities: {error}");
+    }
+    let exporter = export::start(export::ExportConfig::from(config), metrics.clone())
+        .context("setting up the output")?;
+    let backend = kernel.backend;
+    let pipeline = assemble(config, kernel, exporter, &metrics);
+    let (stop, stopped) = mpsc::channel();
+    let worker = thread::Builder::new()
+        .name("clew-ingest".to_owned())
+        .spawn(move || pipeline.run(&stopped))
+        .context("starting the ingest thread")?;
+    info!(backend = backend.name(), "clew is tracing");
+    wait(config, &metrics)?;
+    let deadline = Instant::now() + LEAVE_WITHIN;
+    info!("leaving: sending what is finished");
+    // The worker may be gone already; then joining says why.
+    let _ = stop.send(());
+    let exporter = worker
+        .join()
+        .map_err(|_| anyhow::anyhow!("the ingest thread ended by a defect of clew"))?;
+    exporter.shutdown(deadline.saturating_duration_since(Instant::now()));
+    if config.metrics.stats_interval.is_some() {
+        eprint!("{}", observe::render_stats(&metrics));
+    }
+    Ok(())
+}
+
+/// Waits for a signal or for the configured time, printing counters meanwhile.
+fn wait(config: &Config, metrics: &Metrics) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the signal handler")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let never = Duration::from_secs(u64::from(u32::MAX));
+        let end = tokio::time::sleep(config.duration.unwrap_or(never));
+        tokio::pin!(end);
+        let period = config.metrics.stats_interval.unwrap_or(never);
+        let mut stats = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                () = &mut end => return Ok(()),
+                _ = stats.tick() => eprint!("{}", observe::render_stats(metrics)),
+            }
+        }
+    })
+}
+
+fn assemble(
+    config: &Config,
+    kernel: Kernel,
+    exporter: export::Exporter,
+    metrics: &Metrics,
+) -> Pipeline {
+    let limits = &config.limits;
+    let settings = Settings {
+        http1: http1::Limits {
+            head: limits.head_bytes.bytes() as usize,
+            open: limits.pipelined_exchanges,
+            ..http1::Limits::default()
+        },
+        redaction: Arc::new(http1::Redaction::of(
+            config.redaction.query_parameters.iter().cloned(),
+        )),
+    };
+    let stitch = StitchConfig {
+        max_open: limits.open_exchanges,
+        max_held: limits.held_spans,
+        ..StitchConfig::default()
+    };
+    let root = Path::new("/");
+    let host = Host::read(root, &config.resource_attributes);
+    Pipeline::new(
+        kernel,
+        Ingest::new(limits.connections, settings, metrics.clone()),
+        Stitcher::new(stitch, Box::new(RandomIds::from_os()), metrics.clone()),
+        Processes::new(Box::new(ProcFs::new(root)), host, limits.processes),
+        Filter::new(config.scope.clone()),
+        exporter,
+        metrics.clone(),
+    )
+}
+
+fn kernel_config(config: &Config) -> KernelConfig {
+    let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    KernelConfig {
+        backend: match config.capture.backend {
+            config::Backend::Auto => None,
+            config::Backend::Socket => Some(Backend::Socket),
+            config::Backend::Syscall => Some(Backend::Syscall),
+        },
+        capture_bytes: bounded(config.capture.bytes),
+        ring_bytes: bounded(config.capture.ring_size),
+        max_connections: bounded(config.limits.connections),
+    }
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log.level)
+        .with_context(|| format!("log.level: `{}`", config.log.level))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let started = match config.log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("starting the log: {error}"))
+}
