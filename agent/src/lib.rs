@@ -8,3 +8,5 @@
 pub mod metrics;
 pub mod model;
 pub mod protocol;
+pub mod sample;
+pub mod stitch;
