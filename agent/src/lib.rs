@@ -19,4 +19,5 @@ pub mod privilege;
 pub mod protocol;
 pub mod pipeline;
 pub mod run;
+pub mod sample;
 pub mod stitch;
