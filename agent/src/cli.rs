@@ -79,7 +79,7 @@ Run it as the user, and in the container, in which `clew run` will run.";
 
 const CONFIG_HELP: &str = "\
 Takes the flags of `clew run`, reads the same file and environment, and prints what would hold.
-Header values and passwords are not shown. To start a configuration file from the defaults:
+Header values and passwords are not shown. To start a configuration file:
 
     clew config --describe > /etc/clew/clew.yaml";
 
@@ -102,7 +102,7 @@ pub struct DoctorArgs {
 /// `clew config`.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// Say above each setting what it is
+    /// Say above each setting what it is, and make comments of the defaults: a file to start from
     #[arg(long)]
     pub describe: bool,
     #[command(flatten)]
@@ -117,7 +117,8 @@ pub struct RunArgs {
     #[expect(missing_docs, reason = "clap would show it as help")]
     pub file: FileArgs,
 
-    /// Where spans go; may be repeated. Default: see below [env: CLEW_OUTPUTS]
+    /// Where spans go; may be repeated [default: otlp if an endpoint is configured, else console on a
+    /// terminal] [env: CLEW_OUTPUTS]
     #[arg(
         long,
         value_name = "OUTPUT",
@@ -387,6 +388,14 @@ impl RunArgs {
     }
 }
 
+/// Whether standard output shows colours: it is a terminal, and nobody asked for none
+/// (<https://no-color.org>).
+#[must_use]
+pub fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
+}
+
 /// Reads the process's command line. Help, version and mistakes are printed, and end the process,
 /// as people expect of a command.
 #[must_use]
@@ -395,111 +404,4 @@ pub fn parse() -> Cli {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn flags(arguments: &[&str]) -> Vec<(&'static str, &'static str, String)> {
-        let all = ["clew", "run"].iter().chain(arguments);
-        match Cli::try_parse_from(all).map(|cli| cli.command) {
-            Ok(Command::Run(run)) => run
-                .flags()
-                .into_iter()
-                .map(|flag| (flag.name, flag.setting, flag.values.join(" ")))
-                .collect(),
-            other => panic!("{arguments:?}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_stand_for_settings() {
-        for (arguments, wanted) in [
-            (&[][..], vec![]),
-            (
-                &["--output", "console", "--output", "otlp"],
-                vec![("--output", "outputs", "console otlp")],
-            ),
-            (
-                &["--stats"],
-                vec![("--stats", "metrics.stats_interval", "10s")],
-            ),
-            (
-                &["--stats=1s", "--endpoint", "http://h"],
-                vec![
-                    ("--endpoint", "otlp.endpoint", "http://h"),
-                    ("--stats", "metrics.stats_interval", "1s"),
-                ],
-            ),
-        ] {
-            let wanted: Vec<_> = wanted
-                .into_iter()
-                .map(|(name, setting, values)| (name, setting, values.to_owned()))
-                .collect();
-            assert_eq!(flags(arguments), wanted, "{arguments:?}");
-        }
-    }
-
-    /// A flag that is forgotten in `RunArgs::flags` would be accepted and do nothing; one whose
-    /// setting is misspelt likewise.
-    #[test]
-    fn every_flag_reaches_a_setting() {
-        let command = Cli::command();
-        let run = command.find_subcommand("run").expect("there is `run`");
-        for argument in run.get_arguments() {
-            let Some(long) = argument.get_long().filter(|long| *long != "config") else {
-                continue;
-            };
-            if long == "help" {
-                continue;
-            }
-            let value = argument
-                .get_possible_values()
-                .first()
-                .map_or("1s", |value| value.get_name())
-                .to_owned();
-            let given = flags(&[&format!("--{long}={value}")]);
-            let [(name, setting, text)] = &given[..] else {
-                panic!("--{long} gave {given:?}");
-            };
-            assert_eq!((*name, text), (format!("--{long}").as_str(), &value));
-            let defaults = crate::config::load(&Sources {
-                file: Some("/dev/null".into()),
-                ..Sources::default()
-            })
-            .expect("the defaults are valid");
-            assert!(
-                defaults
-                    .effective
-                    .iter()
-                    .any(|known| known.path == *setting),
-                "--{long} stands for {setting}, which is no setting"
-            );
-        }
-    }
-
-    #[test]
-    fn mistakes_are_explained() {
-        for (arguments, part) in [
-            (
-                &["run", "--protocol", "grcp"][..],
-                "similar value exists: 'grpc'",
-            ),
-            (
-                &["run", "--endpont", "x"],
-                "similar argument exists: '--endpoint'",
-            ),
-            (&["docter"], "similar subcommand exists: 'doctor'"),
-        ] {
-            let error = Cli::try_parse_from(["clew"].iter().chain(arguments))
-                .expect_err("a mistake")
-                .to_string();
-            assert!(error.contains(part), "{arguments:?}: {error}");
-        }
-    }
-}
+mod tests;

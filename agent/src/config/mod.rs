@@ -7,11 +7,14 @@
 
 mod endpoint;
 mod error;
+mod keys;
 mod layers;
 mod limits;
 mod origin;
 mod otel;
+mod otlp;
 mod print;
+mod scope;
 mod sections;
 mod value;
 mod yaml;
@@ -25,11 +28,10 @@ pub use layers::{CONFIG_VARIABLE, Effective, Environment, Flag, Pairs, Shown};
 pub use limits::Limits;
 pub use origin::Origin;
 pub(crate) use otel::pairs as parse_pairs;
+pub use otlp::{Batch, Compression, Otlp, OtlpProtocol};
 pub use print::print_effective;
-pub use sections::{
-    Backend, Batch, Capture, Compression, Config, Log, LogFormat, Metrics, Otlp, OtlpProtocol,
-    Output, Redaction, Rules, Scope,
-};
+pub use scope::{Rules, Scope};
+pub use sections::{Backend, Capture, Config, Log, LogFormat, Metrics, Output, Redaction};
 pub use value::{PortRange, Setting, Size};
 pub use yaml::Mark;
 
