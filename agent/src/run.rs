@@ -52,7 +52,7 @@ pub fn run(config: &Config) -> Result<()> {
     let exporter = export::start(export::ExportConfig::from(config), metrics.clone())
         .context("setting up the output")?;
     let backend = kernel.backend;
-    let pipeline = assemble(config, kernel, exporter, &metrics);
+    let pipeline = assemble(config, kernel, exporter, &metrics)?;
     let (stop, stopped) = mpsc::channel();
     let worker = thread::Builder::new()
         .name("clew-ingest".to_owned())
@@ -104,11 +104,11 @@ fn assemble(
     kernel: Kernel,
     exporter: export::Exporter,
     metrics: &Metrics,
-) -> Pipeline {
+) -> Result<Pipeline> {
     let limits = &config.limits;
     let settings = Settings {
         http1: http1::Limits {
-            head: limits.head_bytes.bytes() as usize,
+            head: limits.head_bytes.0,
             open: limits.pipelined_exchanges,
             ..http1::Limits::default()
         },
@@ -123,15 +123,15 @@ fn assemble(
     };
     let root = Path::new("/");
     let host = Host::read(root, &config.resource_attributes);
-    Pipeline::new(
+    Ok(Pipeline::new(
         kernel,
         Ingest::new(limits.connections, settings, metrics.clone()),
-        Stitcher::new(stitch, Box::new(RandomIds::from_os()), metrics.clone()),
+        Stitcher::new(stitch, Box::new(RandomIds::from_system().context("asking the system for randomness")?), metrics.clone()),
         Processes::new(Box::new(ProcFs::new(root)), host, limits.processes),
         Filter::new(config.scope.clone()),
         exporter,
         metrics.clone(),
-    )
+    ))
 }
 
 fn kernel_config(config: &Config) -> KernelConfig {

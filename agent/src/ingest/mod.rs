@@ -105,7 +105,6 @@ impl Ingest {
         let parser = protocol::parser_for(&connection, &self.settings);
         let mut tracked = Tracked::new(connection, socket, parser);
         if wanted {
-            stitcher.connection_opened(&tracked.connection);
             if let Address::Unix { socket, .. } = tracked.connection.address {
                 self.unix.insert(socket, id);
             }
