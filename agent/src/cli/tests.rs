@@ -1,6 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
+use crate::config::Sources;
 
 fn flags(arguments: &[&str]) -> Vec<(&'static str, &'static str, String)> {
     let all = ["clew", "run"].iter().chain(arguments);

@@ -257,9 +257,13 @@ impl<'a> Layers<'a> {
             }
         }
         let (file, root) = self.file.as_ref()?;
-        let node = at(root, path)?;
+        let (key, node) = at(root, path)?;
         let (mark, result) = match of_node(node) {
-            Ok(value) => (node.mark, Ok(value)),
+            // A list or a mapping begins in the line below its key.
+            Ok(value) => match node.value {
+                Value::Scalar(_) => (node.mark, Ok(value)),
+                _ => (key.mark, Ok(value)),
+            },
             Err((mark, message)) => (mark, Err(message)),
         };
         let path_of_file = Arc::clone(file);
@@ -385,14 +389,15 @@ fn pairs_of_node(node: &Node) -> NodeResult<Pairs> {
     entries.iter().map(pair).collect()
 }
 
-/// The node at a path, unless nothing is written there.
-fn at<'n>(root: &'n Node, path: &str) -> Option<&'n Node> {
-    let mut node = root;
-    for part in path.split('.') {
-        let Value::Mapping(entries) = &node.value else {
-            return None;
-        };
-        node = &entries.iter().find(|(key, _)| key.name == part)?.1;
+/// What stands at a path, unless nothing is written there.
+fn at<'n>(root: &'n Node, path: &str) -> Option<(&'n Key, &'n Node)> {
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let Value::Mapping(entries) = &root.value else {
+        return None;
+    };
+    let (key, node) = entries.iter().find(|(key, _)| key.name == first)?;
+    match rest {
+        "" => (node.value != Value::Null).then_some((key, node)),
+        rest => at(node, rest),
     }
-    (node.value != Value::Null).then_some(node)
 }

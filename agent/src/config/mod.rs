@@ -1,6 +1,6 @@
 //! From what was asked (flags, environment, file) to what is valid.
 //!
-//! Two stages: [`layers`] finds each setting's strongest source and reads it; [`load`] checks what
+//! Two stages: `layers` finds each setting's strongest source and reads it; [`load`] checks what
 //! concerns several settings and returns a plain [`Config`], which is passed on as an argument.
 //! Flags come before the environment, that before the file, that before the defaults. A setting is
 //! taken whole from its strongest source: lists and headers of several sources are not merged.

@@ -61,7 +61,7 @@ pub struct Batch {
     pub max_queue_size: usize,
     /// Spans in one request.
     pub max_export_batch_size: usize,
-    /// For one batch with all its attempts.
+    /// For the export of a batch; the shorter of this and [`Otlp::timeout`] counts.
     pub export_timeout: Duration,
 }
 
@@ -204,7 +204,7 @@ impl Batch {
             export_timeout: layers.value(
                 "batch.export_timeout",
                 &otel::in_milliseconds("OTEL_BSP_EXPORT_TIMEOUT"),
-                "How long a batch is tried to be delivered, all attempts together.",
+                "How long the export of a batch may take; the shorter of this and otlp.timeout counts.",
                 Duration::from_secs(30),
             ),
         };

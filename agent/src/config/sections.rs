@@ -111,13 +111,9 @@ pub struct Log {
 /// What must not be exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redaction {
-    /// Query parameters whose values are replaced by `REDACTED`.
+    /// Query parameters whose values are replaced by `REDACTED`, besides those that always are.
     pub query_parameters: Vec<String>,
 }
-
-/// The parameters that OpenTelemetry's conventions have redacted by default (attribute
-/// `url.query`): signatures and credentials of object stores.
-const QUERY_PARAMETERS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
 
 impl Config {
     pub(super) fn read(mut layers: Layers<'_>, terminal: bool) -> Result<Self, Vec<Problem>> {
@@ -167,8 +163,8 @@ impl Config {
             redaction: Redaction {
                 query_parameters: layers.list(
                     "redaction.query_parameters",
-                    "Query parameters whose values are replaced by REDACTED.",
-                    QUERY_PARAMETERS.map(str::to_owned).to_vec(),
+                    "Query parameters to redact, besides those that always are (token, password, sig, …).",
+                    Vec::new(),
                 ),
             },
             duration: layers.optional("duration", &[], "Stop by itself after this time."),

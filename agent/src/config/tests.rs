@@ -129,7 +129,7 @@ fn mistakes_are_named_with_place_and_remedy() {
         ),
         (
             "outputs: [console, json]\n",
-            "clew.yaml:1:10: `outputs`: `console` and `json` both write to standard output: \
+            "clew.yaml:1:1: `outputs`: `console` and `json` both write to standard output: \
              choose one",
         ),
         (
@@ -373,7 +373,7 @@ fn effective_configuration_is_printed_with_origins_and_without_secrets() {
         .iter()
         .find(|line| line.starts_with("ports: [22, 8000-8999] # /"))
         .expect("the ports");
-    assert!(ports.ends_with(".yaml:4:20"), "{ports}");
+    assert!(ports.ends_with(".yaml:4:13"), "{ports}");
 }
 
 /// What is printed is a file that gives the same configuration.
