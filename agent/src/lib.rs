@@ -5,6 +5,8 @@
 //! What lies between `ingest` and `sample` is pure: no clock, no I/O, no kernel. See
 //! `docs/architecture.md`.
 
+pub mod export;
 pub mod metrics;
 pub mod model;
+pub mod observe;
 pub mod protocol;
