@@ -146,6 +146,13 @@ impl Stitcher {
         self.waiting.clear();
     }
 
+    /// What is kept of exchanges: 0 when none is open and none waits.
+    #[cfg(test)]
+    fn residue(&self) -> usize {
+        let lists = self.serving.len() + self.peers.waiting() + self.traces.len();
+        lists + self.exchanges.len() + self.by_id.len() + self.open.len() + self.held
+    }
+
     fn started(&mut self, connection: &Connection, started: &Started, out: &mut Vec<Span>) {
         self.metrics.count(Count::ExchangesStarted, 1);
         let id = (connection.id, started.exchange);
@@ -298,8 +305,8 @@ impl Stitcher {
             None => match self.traces.join(server_cell, client_cell) {
                 Some(freed) => {
                     self.exchanges[server_key].parent = Some(by_socket);
-                    self.complete(server_key, out);
                     self.release(freed, out);
+                    self.complete(server_key, out);
                 }
                 // The client's request would be among the consequences of its own.
                 None => self.not_local(server_key, out),
@@ -444,8 +451,8 @@ impl Stitcher {
             Some(opener) if opener == key => self.traces.settle(cell),
             _ => Vec::new(),
         };
-        self.complete(key, out);
         self.release(freed, out);
+        self.complete(key, out);
     }
 
     /// A held span leaves with what is known.

@@ -156,6 +156,13 @@ impl Serving {
         }
     }
 
+    /// Entries that go with their exchanges.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        let in_processes = self.processes.values().map(|process| process.open.len());
+        self.tasks.len() + self.forwarded.len() + in_processes.sum::<usize>()
+    }
+
     /// A server exchange is over and its last byte was sent by `by`: what does that say about the
     /// process?
     pub fn answered(&mut self, exchange: &Exchange, by: Task) {
