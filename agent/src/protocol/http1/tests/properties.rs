@@ -4,21 +4,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A request with its response, well-formed, and how the two are told apart from others.
+/// A request with its response, both well-formed.
 #[derive(Clone, Debug)]
 struct Exchange {
     request: Vec<u8>,
     response: Vec<u8>,
 }
 
-fn exchange() -> impl Strategy<Value = Exchange> {
-    let method = prop_oneof![
-        Just("GET"),
-        Just("HEAD"),
-        Just("POST"),
-        Just("FROB"),
-        Just("PROPFIND")
-    ];
+const METHODS: &[&str] = &["GET", "POST", "FROB", "PROPFIND", "HEAD"];
+const METHODS_BUT_HEAD: &[&str] = &["GET", "POST", "FROB", "PROPFIND"];
+
+fn exchange(methods: &'static [&'static str]) -> impl Strategy<Value = Exchange> {
+    let method = proptest::sample::select(methods);
     let status = prop_oneof![Just(200u16), Just(204), Just(304), Just(404), Just(500)];
     let body =
         || proptest::option::of((any::<bool>(), proptest::collection::vec(32u8..127, 0..60)));
@@ -202,7 +199,7 @@ proptest! {
     /// response is ahead of its request, makes no difference.
     #[test]
     fn cuts_make_no_difference(
-        exchanges in proptest::collection::vec(exchange(), 1..6),
+        exchanges in proptest::collection::vec(exchange(METHODS), 1..6),
         received in cuts(),
         sent in cuts(),
     ) {
@@ -227,12 +224,11 @@ proptest! {
     /// and a HEAD request must be known before what follows its response can be.)
     #[test]
     fn the_order_of_directions_makes_no_difference(
-        exchanges in proptest::collection::vec(exchange(), 1..6),
+        exchanges in proptest::collection::vec(exchange(METHODS_BUT_HEAD), 1..6),
         received in cuts(),
         sent in cuts(),
         turns in proptest::collection::vec(any::<bool>(), 0..80),
     ) {
-        prop_assume!(exchanges.iter().all(|exchange| !exchange.request.starts_with(b"HEAD")));
         let [requests, responses] = streams(&exchanges);
         let lines = mix(
             pieces(Direction::Received, &requests, &received),
@@ -265,7 +261,7 @@ proptest! {
     /// lies where a request is.
     #[test]
     fn losses_invent_nothing(
-        exchanges in proptest::collection::vec(exchange(), 1..6),
+        exchanges in proptest::collection::vec(exchange(METHODS), 1..6),
         received in cuts(),
         sent in cuts(),
         turns in proptest::collection::vec(any::<bool>(), 0..80),
