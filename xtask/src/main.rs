@@ -6,6 +6,7 @@ mod build;
 mod command;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod run;
 mod setup;
 mod test;
@@ -33,7 +34,7 @@ enum Task {
         args: Vec<String>,
     },
     /// Traces a payment through four services and shows which one is slow.
-    Demo,
+    Demo(demo::Options),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
 }
@@ -48,7 +49,7 @@ fn main() -> Result<()> {
         })
         .map(drop),
         Task::Run { args } => run::run(&args),
-        Task::Demo => demo::demo(),
+        Task::Demo(options) => demo::demo(&options),
         Task::Test(options) => test::test(&options),
     }
 }
