@@ -73,5 +73,5 @@ pub fn ensure() -> Result<()> {
     if !missing.iter().all(|package| apt::is_known(package)) {
         apt::refresh()?;
     }
-    apt::install(missing)
+    apt::install(&missing)
 }
