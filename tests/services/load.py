@@ -1,6 +1,6 @@
 """A load client: sends each request of a list once, from a number of threads, on kept connections.
 
-Usage: load.py THREADS < LINES, where a line is a URL, a tab, and the plan as JSON.
+Usage: load.py THREADS FILE, where a line of the file is a URL, a tab, and the plan as JSON.
 """
 
 import json
@@ -9,7 +9,7 @@ import threading
 
 from plan import fetch
 
-lines = iter(sys.stdin.read().splitlines())
+lines = iter(open(sys.argv[2]).read().splitlines())
 lock = threading.Lock()
 failures = []
 
