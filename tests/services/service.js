@@ -1,4 +1,6 @@
 // A plan service on Node's http: one event loop, kept connections. See plan.py for the protocol.
+// An upgraded connection (a WebSocket, say) is echoed as it is.
+const { createHash } = require("node:crypto");
 const http = require("node:http");
 const { setTimeout: sleep } = require("node:timers/promises");
 
@@ -22,6 +24,11 @@ function fetch(url, plan) {
   });
 }
 
+// RFC 6455, 4.2.2.
+function accept(key) {
+  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+}
+
 http
   .createServer(async (request, response) => {
     try {
@@ -31,5 +38,15 @@ http
       response.statusCode = 500;
       response.end(`${error}\n`);
     }
+  })
+  .on("upgrade", (request, socket) => {
+    const answer = [
+      "HTTP/1.1 101 Switching Protocols",
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      `Sec-WebSocket-Accept: ${accept(request.headers["sec-websocket-key"])}`,
+    ];
+    socket.write(`${answer.join("\r\n")}\r\n\r\n`);
+    socket.pipe(socket);
   })
   .listen({ port: Number(process.argv[2]), host: "127.0.0.1", backlog: 1024 });

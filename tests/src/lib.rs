@@ -12,6 +12,7 @@ pub mod agent;
 pub mod metrics;
 pub mod otlp;
 pub mod plan;
+pub mod raw;
 pub mod require;
 pub mod score;
 pub mod service;

@@ -16,6 +16,7 @@ use crate::otlp::Span;
 use crate::plan::{Call, Hop, Request};
 use crate::require::{self, Need};
 use crate::score::Score;
+use crate::store::{self, Which};
 
 /// Held shared by tests that run side by side, alone by those that would disturb them.
 static TURN: RwLock<()> = RwLock::new(());
@@ -191,7 +192,17 @@ impl Stage {
     #[must_use]
     pub fn spans(&self, count: usize) -> Vec<Span> {
         let prefix = format!("{}-", self.name);
-        self.agent.spans().wait(&prefix, count, Self::SOON)
+        self.agent
+            .spans()
+            .wait(Which::Named(&prefix), count, Self::SOON)
+    }
+
+    /// Waits until a request has `count` spans, and returns those that it has then.
+    #[must_use]
+    pub fn spans_of_request(&self, request: &str, count: usize) -> Vec<Span> {
+        self.agent
+            .spans()
+            .wait(Which::Request(request), count, Self::SOON)
     }
 
     /// Waits until a path has `count` spans, and returns them, the client's first.
@@ -201,8 +212,8 @@ impl Stage {
     #[must_use]
     #[track_caller]
     pub fn spans_of(&self, path: &str, count: usize) -> Vec<Span> {
-        let request = path.trim_start_matches("/s/").trim_end_matches(".1");
-        let mut spans = self.agent.spans().wait(request, count, Self::SOON);
+        let request = store::request_of(path).expect("a path with a token");
+        let mut spans = self.spans_of_request(request, count);
         assert_eq!(spans.len(), count, "spans of {path}: {spans:#?}");
         spans.sort_by_key(|span| (std::cmp::Reverse(span.kind), span.start));
         spans
@@ -249,7 +260,8 @@ impl Stage {
             .flat_map(|request| request.hops)
             .collect();
         let prefix = self.request(&format!("{threads}x"));
-        let spans = self.agent.spans().wait(&prefix, hops.len() * 2, Self::SOON);
+        let named = Which::Named(&prefix);
+        let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
         Ok(Score::of(&spans, &hops))
     }
 }

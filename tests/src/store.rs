@@ -15,6 +15,15 @@ pub struct Store {
     spans: Mutex<BTreeMap<String, Vec<Span>>>,
 }
 
+/// Which requests' spans.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// Those of one request.
+    Request(&'a str),
+    /// Those of all requests whose name begins so.
+    Named(&'a str),
+}
+
 impl Store {
     /// Adds spans.
     pub fn add(&self, spans: Vec<Span>) {
@@ -25,47 +34,55 @@ impl Store {
         }
     }
 
-    /// The spans so far of requests whose name begins with `prefix`.
+    /// The spans so far.
     #[must_use]
-    pub fn of(&self, prefix: &str) -> Vec<Span> {
-        self.look(prefix, |spans| spans.cloned().collect())
+    pub fn of(&self, which: Which<'_>) -> Vec<Span> {
+        self.look(which, |spans| spans.cloned().collect())
     }
 
-    /// How many spans so far are of requests whose name begins with `prefix`.
+    /// How many spans there are so far.
     #[must_use]
-    pub fn count(&self, prefix: &str) -> usize {
-        self.look(prefix, |spans| spans.count())
+    pub fn count(&self, which: Which<'_>) -> usize {
+        self.look(which, |spans| spans.count())
     }
 
     /// All spans so far for which `wanted` holds, whatever their path.
     #[must_use]
     pub fn all(&self, wanted: impl Fn(&Span) -> bool) -> Vec<Span> {
-        self.look("", |spans| {
+        self.look(Which::Named(""), |spans| {
             spans.filter(|&span| wanted(span)).cloned().collect()
         })
     }
 
-    /// Waits until `count` spans of requests whose name begins with `prefix` are there, or the
-    /// time is over; returns what is there then.
+    /// Waits until there are `count` spans, or the time is over; returns what is there then.
     #[must_use]
-    pub fn wait(&self, prefix: &str, count: usize, within: Duration) -> Vec<Span> {
-        let enough = || (self.count(prefix) >= count).then_some(());
+    pub fn wait(&self, which: Which<'_>, count: usize, within: Duration) -> Vec<Span> {
+        let enough = || (self.count(which) >= count).then_some(());
         let _what_is_missing_shows_in_what_is_there = Deadline::after(within).poll(enough);
-        self.of(prefix)
+        self.of(which)
     }
 
-    fn look<T>(&self, prefix: &str, work: impl FnOnce(&mut dyn Iterator<Item = &Span>) -> T) -> T {
+    fn look<T>(
+        &self,
+        which: Which<'_>,
+        work: impl FnOnce(&mut dyn Iterator<Item = &Span>) -> T,
+    ) -> T {
         let by_request = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut spans = by_request
-            .range(prefix.to_owned()..)
-            .take_while(|(request, _)| request.starts_with(prefix))
-            .flat_map(|(_, spans)| spans);
-        work(&mut spans)
+        match which {
+            Which::Request(name) => work(&mut by_request.get(name).into_iter().flatten()),
+            Which::Named(prefix) => {
+                let named = by_request
+                    .range(prefix.to_owned()..)
+                    .take_while(|(request, _)| request.starts_with(prefix));
+                work(&mut named.flat_map(|(_, spans)| spans))
+            }
+        }
     }
 }
 
 /// `<request>` in a path `…/s/<request>.<hop>…`.
-fn request_of(path: &str) -> Option<&str> {
+#[must_use]
+pub fn request_of(path: &str) -> Option<&str> {
     let token = path[path.find("/s/")? + 3..].split('/').next()?;
     Some(token.rsplit_once('.').map_or(token, |(request, _)| request))
 }

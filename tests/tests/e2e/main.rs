@@ -16,3 +16,5 @@ macro_rules! on_both_backends {
 }
 
 mod chains;
+mod protocol;
+mod system_calls;
