@@ -1,7 +1,11 @@
-"""A plan service on Python's http.server: one thread per connection, blocking sockets."""
+"""A plan service on Python's http.server: one thread, or process, per connection.
+
+Usage: service.py PORT [forking]. Its sockets are blocking.
+"""
 
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from socketserver import ForkingMixIn
 
 from plan import BODY, carry_out
 
@@ -10,7 +14,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        carry_out(self.headers.get("X-Plan"))
+        carry_out(self.headers.get("X-Plan"), self.headers.get("traceparent"))
         self.send_response(200)
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()
@@ -26,9 +30,14 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
+class Threading(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
 
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+class Forking(ForkingMixIn, HTTPServer):
+    request_queue_size = 1024
+
+
+server = Forking if "forking" in sys.argv else Threading
+server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

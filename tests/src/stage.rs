@@ -223,7 +223,6 @@ impl Stage {
     ///
     /// # Panics
     /// When they are not there, or not so.
-    #[must_use]
     #[track_caller]
     pub fn pair(&self, path: &str) -> (Span, Span) {
         let spans = self.spans_of(path, 2);

@@ -16,5 +16,12 @@ macro_rules! on_both_backends {
 }
 
 mod chains;
+mod context;
+mod export;
+mod hostile;
+mod lifecycle;
+mod overload;
 mod protocol;
+mod scope;
 mod system_calls;
+mod traces_left;
