@@ -116,6 +116,14 @@ pub fn python_program(name: &str, arguments: &[&str]) -> Result<Command> {
 /// # Errors
 /// When it does not listen on the port.
 pub fn nginx(stage: &Stage, name: &str, http: &str, port: u16) -> Result<Process> {
+    listening(stage.start(name, nginx_command(stage, name, http)?)?, port)
+}
+
+/// The command of [`nginx`], to be started elsewhere.
+///
+/// # Errors
+/// When its configuration cannot be written, or nginx is not installed.
+pub fn nginx_command(stage: &Stage, name: &str, http: &str) -> Result<Command> {
     let directory = stage.directory().join(name);
     std::fs::create_dir_all(directory.join("www"))?;
     let shown = directory.display();
@@ -138,7 +146,7 @@ pub fn nginx(stage: &Stage, name: &str, http: &str, port: u16) -> Result<Process
     )?;
     let mut command = Command::new(require::find(NGINX).map_err(anyhow::Error::msg)?);
     command.args(["-e", "stderr", "-c"]).arg(configuration);
-    listening(stage.start(name, command)?, port)
+    Ok(command)
 }
 
 /// nginx.

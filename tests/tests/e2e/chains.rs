@@ -1,8 +1,13 @@
 //! Which request caused which: chains of services, alone and many at a time.
 
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use clew_testbed::{Host, Network, Process};
 use clew_tests::plan::Call;
 use clew_tests::score::Score;
-use clew_tests::service::{self, HAPROXY, NGINX, Runtime};
+use clew_tests::service::{self, CURL, HAPROXY, NGINX, Runtime};
+use clew_tests::stage::with;
 use clew_tests::{Backend, Stage, report};
 
 on_both_backends!(
@@ -11,6 +16,7 @@ on_both_backends!(
     event_loops_assert_nothing_false,
     proxies_in_a_row,
     a_chain_of_all,
+    between_network_namespaces,
 );
 
 const ALONE: usize = 1;
@@ -104,6 +110,52 @@ fn a_chain_of_all(backend: Backend) {
         .calling(node.calling(java))
         .calling(wsgi);
     check_event_loop(&stage, "nginx, then all runtimes", &call);
+}
+
+/// Three hosts on one link, each with a network stack of its own: curl, a proxy, a server.
+fn between_network_namespaces(backend: Backend) {
+    let Some(stage) = Stage::shared("hosts", backend, &[CURL, NGINX]) else {
+        return;
+    };
+    let mut network = Network::new().unwrap();
+    let [client, proxy, server] = [(); 3].map(|()| network.host().unwrap());
+    let start = |host: &Host, name: &str, http: &str| {
+        let command = service::nginx_command(&stage, name, http).unwrap();
+        let namespace = Some(&host.namespace);
+        let mut nginx = Process::start(name, command, namespace, stage.directory()).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, 80).into();
+        nginx.wait_listening(address, Stage::SOON).unwrap();
+        nginx
+    };
+    let _server = start(
+        &server,
+        "server",
+        "server { listen [::]:80 ipv6only=off; return 200 'a'; }",
+    );
+    let behind = format!(
+        "server {{ listen [::]:80 ipv6only=off;          location / {{ proxy_pass http://[{}]:80/nginx/; }} }}",
+        server.ipv6
+    );
+    let _proxy = start(&proxy, "proxy", &behind);
+    for (what, base) in [
+        ("v4", format!("http://{}", proxy.ipv4)),
+        ("v6", format!("http://[{}]", proxy.ipv6)),
+    ] {
+        let name = stage.request(what);
+        let request = Call::to(&base).through("nginx").request(&name);
+        let curl = with(
+            Command::new("curl"),
+            &["--silent", "--max-time", "30", &request.url],
+        );
+        let namespace = Some(&client.namespace);
+        let mut curl = Process::start("curl", curl, namespace, stage.directory()).unwrap();
+        assert!(
+            curl.wait(Stage::SOON).unwrap().success(),
+            "{}",
+            curl.output()
+        );
+        Score::of(&stage.spans_of_request(&name, 4), &request.hops).assert_exact();
+    }
 }
 
 /// Alone, everything is found; many at a time, what is asserted is right.
