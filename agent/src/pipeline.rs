@@ -17,10 +17,10 @@ use crate::{
     clock::{self, WallClock},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
-    ingest::{Command, Ingest, Scope},
+    ingest::{Command, Ingest, Outcome, Scope},
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
-    model::{Connection, ExportSpan, Span, Timestamp},
+    model::{Connection, ExportSpan, Timestamp},
     sample::retain_sampled,
     stitch::Stitcher,
 };
@@ -44,8 +44,7 @@ pub struct Pipeline {
     metrics: Metrics,
     wall: WallClock,
     next_housekeeping: Timestamp,
-    spans: Vec<Span>,
-    commands: Vec<Command>,
+    out: Outcome,
 }
 
 /// Processes and the rules on them: answers what the pure core asks.
@@ -111,8 +110,7 @@ impl Pipeline {
             metrics,
             wall: WallClock::read(),
             next_housekeeping: Timestamp::default(),
-            spans: Vec::new(),
-            commands: Vec::new(),
+            out: Outcome::default(),
         }
     }
 
@@ -154,14 +152,13 @@ impl Pipeline {
                 stitcher,
                 host,
                 metrics,
-                spans,
-                commands,
+                out,
                 ..
             } = self;
             let handled = kernel.next_record(|record| {
                 bytes += record.len() as u64;
                 match decode(record) {
-                    Some(event) => handle(event, ingest, stitcher, host, commands, spans),
+                    Some(event) => handle(event, ingest, stitcher, host, out),
                     None => metrics.drop(Drop::BadRecord, 1),
                 }
             });
@@ -175,8 +172,8 @@ impl Pipeline {
         self.metrics.gauge(Gauge::RingBytes, bytes);
         let now = self.host.now;
         self.ingest
-            .tick(now, &mut self.stitcher, &mut self.commands, &mut self.spans);
-        self.stitcher.tick(now, &mut self.spans);
+            .tick(now, &mut self.stitcher, &mut self.out);
+        self.stitcher.tick(now, &mut self.out.spans);
         self.tell_kernel();
         self.pass_on();
         if now >= self.next_housekeeping {
@@ -187,7 +184,7 @@ impl Pipeline {
     }
 
     fn tell_kernel(&mut self) {
-        for command in self.commands.drain(..) {
+        for command in self.out.commands.drain(..) {
             match command {
                 Command::Set(connection, control) => {
                     self.kernel.controls.set(connection.0, control);
@@ -208,13 +205,14 @@ impl Pipeline {
 
     /// Gives finished spans their process and wall time, and hands them to the exporter.
     fn pass_on(&mut self) {
-        retain_sampled(&mut self.spans, &self.metrics);
-        if self.spans.is_empty() {
+        retain_sampled(&mut self.out.spans, &self.metrics);
+        if self.out.spans.is_empty() {
             return;
         }
         let (wall, now) = (self.wall, self.host.now);
         let processes = &mut self.host.processes;
         let spans = self
+            .out
             .spans
             .drain(..)
             .map(|span| ExportSpan {
@@ -267,8 +265,8 @@ impl Pipeline {
     fn finish(mut self) -> Exporter {
         while self.turn() == BATCH_RECORDS {}
         let now = self.host.now;
-        self.ingest.finish(now, &mut self.stitcher, &mut self.spans);
-        self.stitcher.flush(&mut self.spans);
+        self.ingest.finish(now, &mut self.stitcher, &mut self.out);
+        self.stitcher.flush(&mut self.out.spans);
         self.pass_on();
         self.keep_house(now);
         self.exporter
@@ -280,17 +278,16 @@ fn handle(
     ingest: &mut Ingest,
     stitcher: &mut Stitcher,
     host: &mut Host,
-    commands: &mut Vec<Command>,
-    spans: &mut Vec<Span>,
+    out: &mut Outcome,
 ) {
     match event {
-        KernelEvent::Chunk(chunk, data) => ingest.chunk(&chunk, data, stitcher, commands, spans),
+        KernelEvent::Chunk(chunk, data) => ingest.chunk(&chunk, data, stitcher, out),
         KernelEvent::ConnectionOpened {
             connection,
             own,
             socket,
-        } => ingest.opened(connection, own, socket, host, stitcher, commands, spans),
-        KernelEvent::ConnectionChanged(changed) => ingest.changed(&changed, stitcher, spans),
+        } => ingest.opened(connection, own, socket, host, stitcher, out),
+        KernelEvent::ConnectionChanged(changed) => ingest.changed(&changed, stitcher, out),
         KernelEvent::ProcessExec {
             exec,
             arguments,

@@ -1,7 +1,7 @@
 //! `clew run`: from the configuration to running parts, and back down.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     path::Path,
     sync::{Arc, mpsc},
     thread,
@@ -199,6 +199,7 @@ fn start_log(config: &Config) -> Result<()> {
         .with_context(|| format!("log.level: `{}`", config.log.level))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let started = match config.log.format {
         LogFormat::Text => builder.try_init(),

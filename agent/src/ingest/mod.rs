@@ -43,6 +43,15 @@ pub enum Command {
     },
 }
 
+/// What comes out of ingest.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// For the kernel.
+    pub commands: Vec<Command>,
+    /// Finished spans.
+    pub spans: Vec<Span>,
+}
+
 /// Whether a connection is to be traced.
 pub trait Scope {
     /// Asked once, when it is first seen.
@@ -88,18 +97,17 @@ impl Ingest {
         socket: u64,
         scope: &mut impl Scope,
         stitcher: &mut Stitcher,
-        commands: &mut Vec<Command>,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         self.metrics.count(Count::Connections, 1);
         let id = connection.id;
         if own {
-            self.ignore_other_end(&connection.address, commands);
+            self.ignore_other_end(&connection.address, out);
             self.own.insert(id, connection.address);
             return;
         }
         if self.connections.len() >= self.max_connections {
-            self.evict(stitcher, commands, spans);
+            self.evict(stitcher, out);
         }
         let wanted = !self.faces_agent(&connection.address) && scope.covers(&connection);
         let parser = protocol::parser_for(&connection, &self.settings);
@@ -110,7 +118,7 @@ impl Ingest {
             }
         } else {
             tracked.ignore();
-            commands.push(ignore(id));
+            out.commands.push(ignore(id));
         }
         self.connections.insert(id, tracked);
     }
@@ -120,11 +128,11 @@ impl Ingest {
         self.own.values().any(|own| are_ends_of_one(own, address))
     }
 
-    fn ignore_other_end(&mut self, own: &Address, commands: &mut Vec<Command>) {
+    fn ignore_other_end(&mut self, own: &Address, out: &mut Outcome) {
         for tracked in self.connections.values_mut() {
             if are_ends_of_one(own, &tracked.connection.address) && !tracked.is_ignored() {
                 tracked.ignore();
-                commands.push(ignore(tracked.connection.id));
+                out.commands.push(ignore(tracked.connection.id));
             }
         }
     }
@@ -135,8 +143,7 @@ impl Ingest {
         chunk: &KernelChunk,
         data: &[u8],
         stitcher: &mut Stitcher,
-        commands: &mut Vec<Command>,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         self.metrics.count(Count::Chunks, 1);
         let id = ConnectionId(chunk.connection);
@@ -153,7 +160,7 @@ impl Ingest {
                 reason: EndReason::PeerClosed,
                 time: Timestamp(chunk.time),
             };
-            self.direction_ended(&end, stitcher, spans);
+            self.direction_ended(&end, stitcher, out);
             return;
         }
         let length = u64::from(chunk.result.unsigned_abs());
@@ -176,10 +183,10 @@ impl Ingest {
         };
         tracked.chunk(&raw, &self.metrics, &mut self.events);
         if let Some(control) = tracked.control(&raw) {
-            commands.push(Command::Set(id, control));
+            out.commands.push(Command::Set(id, control));
         }
         for event in self.events.drain(..) {
-            stitcher.event(&tracked.connection, event, spans);
+            stitcher.event(&tracked.connection, event, &mut out.spans);
         }
     }
 
@@ -188,14 +195,14 @@ impl Ingest {
         &mut self,
         end: &ConnectionEnd,
         stitcher: &mut Stitcher,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         let Some(tracked) = self.connections.get_mut(&end.connection) else {
             return;
         };
         tracked.ended(end, &mut self.events);
         for event in self.events.drain(..) {
-            stitcher.event(&tracked.connection, event, spans);
+            stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         // The kernel does not report the end of a Unix socket, but its other end has just read it.
         if end.reason == EndReason::PeerClosed
@@ -217,7 +224,7 @@ impl Ingest {
     }
 
     /// A TCP connection's state changed.
-    pub fn changed(&mut self, changed: &Changed, stitcher: &mut Stitcher, spans: &mut Vec<Span>) {
+    pub fn changed(&mut self, changed: &Changed, stitcher: &mut Stitcher, out: &mut Outcome) {
         let id = ConnectionId(changed.connection);
         let end = |reason| ConnectionEnd {
             connection: id,
@@ -226,7 +233,7 @@ impl Ingest {
         };
         match changed.state {
             tcp_state::FIN_WAIT1 | tcp_state::LAST_ACK => {
-                self.direction_ended(&end(EndReason::LocalClosed), stitcher, spans);
+                self.direction_ended(&end(EndReason::LocalClosed), stitcher, out);
             }
             tcp_state::CLOSE => {
                 self.own.remove(&id);
@@ -262,22 +269,20 @@ impl Ingest {
         &mut self,
         now: Timestamp,
         stitcher: &mut Stitcher,
-        commands: &mut Vec<Command>,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         while let Some(end) = self.closing.front().copied()
             && now.since(end.time) >= LINGER_NANOS
         {
             self.closing.pop_front();
-            self.remove(&end, stitcher, commands, spans);
+            self.remove(&end, stitcher, out);
         }
         self.metrics
             .gauge(Gauge::OpenConnections, self.connections.len() as u64);
     }
 
     /// Ends everything: the agent is leaving.
-    pub fn finish(&mut self, now: Timestamp, stitcher: &mut Stitcher, spans: &mut Vec<Span>) {
-        let mut commands = Vec::new();
+    pub fn finish(&mut self, now: Timestamp, stitcher: &mut Stitcher, out: &mut Outcome) {
         let ids: Vec<_> = self.connections.keys().copied().collect();
         for connection in ids {
             let end = ConnectionEnd {
@@ -285,7 +290,7 @@ impl Ingest {
                 reason: EndReason::Forgotten,
                 time: now,
             };
-            self.remove(&end, stitcher, &mut commands, spans);
+            self.remove(&end, stitcher, out);
         }
     }
 
@@ -299,12 +304,11 @@ impl Ingest {
         &mut self,
         end: &ConnectionEnd,
         stitcher: &mut Stitcher,
-        commands: &mut Vec<Command>,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         let Some(mut tracked) = self.connections.remove(&end.connection) else {
             // Let go of before; what the kernel was told then is still there.
-            commands.push(Command::Remove {
+            out.commands.push(Command::Remove {
                 connection: end.connection,
                 socket: 0,
             });
@@ -312,13 +316,13 @@ impl Ingest {
         };
         tracked.ended(end, &mut self.events);
         for event in self.events.drain(..) {
-            stitcher.event(&tracked.connection, event, spans);
+            stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         stitcher.connection_ended(end.connection);
         if let Address::Unix { socket, .. } = tracked.connection.address {
             self.unix.remove(&socket);
         }
-        commands.push(Command::Remove {
+        out.commands.push(Command::Remove {
             connection: end.connection,
             socket: tracked.socket,
         });
@@ -329,8 +333,7 @@ impl Ingest {
     fn evict(
         &mut self,
         stitcher: &mut Stitcher,
-        commands: &mut Vec<Command>,
-        spans: &mut Vec<Span>,
+        out: &mut Outcome,
     ) {
         let mut by_age: Vec<_> = self
             .connections
@@ -345,9 +348,9 @@ impl Ingest {
                 reason: EndReason::Forgotten,
                 time,
             };
-            self.remove(&end, stitcher, commands, spans);
+            self.remove(&end, stitcher, out);
             // The kernel goes on knowing it; without an entry here its chunks would be strays.
-            commands.push(ignore(connection));
+            out.commands.push(ignore(connection));
         }
         self.metrics.drop(Drop::ConnectionBudget, many as u64);
     }
