@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if start.elapsed() > Duration::from_secs(5) {
             return Err("the receiver did not start".into());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        pause(Duration::from_millis(10));
     }
     println!("processor time per span, {BATCHES} batches of {BATCH} spans, 16 attributes each");
     println!(
@@ -91,6 +91,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the measurement waits for the export thread; nothing here has to stop early"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn cpu_micros() -> Result<f64, Box<dyn Error>> {
@@ -165,11 +173,11 @@ fn clews_way(endpoint: &str, services: usize) -> Result<f64, Box<dyn Error>> {
     for batch in 1..=BATCHES {
         exporter.send(template.clone());
         while metrics.counted(Count::SpansExported) < ((batch - 1) * BATCH) as u64 {
-            std::thread::sleep(Duration::from_micros(500));
+            pause(Duration::from_micros(500));
         }
     }
     while metrics.counted(Count::SpansExported) < (BATCHES * BATCH) as u64 {
-        std::thread::sleep(Duration::from_millis(1));
+        pause(Duration::from_millis(1));
     }
     let cost = per_span(begun)?;
     exporter.shutdown(Duration::from_secs(1));

@@ -70,6 +70,22 @@ impl Collector {
         })
     }
 
+    /// Counts a text in what was received, until it is there as often as wanted or 30 s are over.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test polls for what another process does; nothing here has to stop early"
+    )]
+    fn wait_for(&self, text: &str, count: usize) -> usize {
+        let start = Instant::now();
+        loop {
+            let seen = self.received().matches(text).count();
+            if seen >= count || start.elapsed() > Duration::from_secs(30) {
+                return seen;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn received(&self) -> String {
         std::fs::read_to_string(self.folder.join("spans.json")).unwrap_or_default()
     }
@@ -140,16 +156,8 @@ fn spans_arrive_by_both_protocols_and_all_compressions() -> Result<(), Box<dyn E
             let exporter = clew::export::start(&config, &metrics)?;
             // The Collector may still be starting: that is what retries are for.
             exporter.send((1..=700).map(|id| span(&shop, trace, id)).collect());
-            let want = format!("{trace:032x}");
-            let start = Instant::now();
-            while collector.received().matches(&want).count() < 700 {
-                let arrived = collector.received().matches(&want).count();
-                assert!(
-                    start.elapsed() < Duration::from_secs(30),
-                    "{protocol:?} {compression:?}: {arrived} of 700 spans arrived"
-                );
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            let arrived = collector.wait_for(&format!("{trace:032x}"), 700);
+            assert_eq!(arrived, 700, "{protocol:?} {compression:?}");
             exporter.shutdown(Duration::from_secs(2));
             assert_eq!(metrics.counted(Count::SpansExported), 700);
         }

@@ -2,7 +2,7 @@
 // the file exporter, built from the Collector's own modules, so that what Clew exports is read by
 // somebody else's code.
 //
-// Build:  go build -o ../../target/clew-test-collector .
+// Build:  go build -C tests/collector -p 2 -o "$PWD/target/clew-test-collector" .
 // Run:    clew-test-collector --config collector.yaml
 package main
 

@@ -1,6 +1,7 @@
 //! Against receivers of this process: they take, delay, refuse, vanish and return.
 
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -146,6 +147,10 @@ fn spans(count: u64) -> Vec<ExportSpan> {
 }
 
 /// Waits for a condition that must become true; a bound, not a pace.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test polls for what another thread does; nothing here has to stop early"
+)]
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -336,5 +341,86 @@ fn what_cannot_work_is_said_at_the_start() {
             otlp.certificate = Some("/nonexistent/ca.pem".into());
         });
         assert!(error.contains("/nonexistent/ca.pem"), "{error}");
+    }
+}
+
+/// Answers each HTTP request with the next of `responses`; returns the requests' heads and when
+/// they came.
+fn http_server(listener: TcpListener, responses: Vec<String>) -> Requests {
+    std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for response in responses {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut head).unwrap() > 0, "head cut: {head}");
+            }
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            requests.push((head, Instant::now()));
+            reader.get_mut().write_all(response.as_bytes()).unwrap();
+        }
+        requests
+    })
+}
+
+type Requests = std::thread::JoinHandle<Vec<(String, Instant)>>;
+
+#[test]
+fn http_retry_after_partial_success_and_refusal() {
+    use prost::Message;
+    let partial = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 4,
+            error_message: "x".to_owned(),
+        }),
+    };
+    let partial = String::from_utf8(partial.encode_to_vec()).unwrap();
+    let answer = |status: &str, headers: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let later = answer("503 Service Unavailable", "Retry-After: 1\r\n", "");
+    for (last, exported, rejected, refused) in [
+        (answer("200 OK", "", ""), 10, 0, 0),
+        (answer("200 OK", "", &partial), 6, 4, 0),
+        (answer("200 OK", "", "no protobuf"), 10, 0, 0),
+        (answer("400 Bad Request", "", "<html>"), 0, 0, 10),
+        (answer("500 Internal Server Error", "", ""), 0, 0, 10),
+    ] {
+        let (listener, address) = listener();
+        let requests = http_server(listener, vec![later.clone(), last]);
+        let mut config = config(address);
+        if let Some(otlp) = &mut config.otlp {
+            otlp.protocol = Protocol::HttpProtobuf;
+            otlp.endpoint = http_traces_url(&format!("http://{address}"), false);
+            otlp.headers = vec![("x-token".to_owned(), "secret".to_owned())];
+            otlp.compression = Compression::Gzip;
+        }
+        let metrics = Metrics::default();
+        let exporter = start(&config, &metrics).unwrap();
+        exporter.send(spans(10));
+        let requests = requests.join().unwrap();
+        exporter.shutdown(Duration::from_secs(2));
+        for line in [
+            "POST /v1/traces HTTP/1.1\r\n",
+            "content-type: application/x-protobuf\r\n",
+            "content-encoding: gzip\r\n",
+            "x-token: secret\r\n",
+        ] {
+            assert!(requests[0].0.contains(line), "{line}: {}", requests[0].0);
+        }
+        // 10 ms for the clock's start: the delay counts from the answer.
+        assert!(requests[1].1 - requests[0].1 >= Duration::from_millis(990));
+        assert_eq!(metrics.counted(Count::SpansExported), exported);
+        assert_eq!(metrics.drops(Drop::PartialSuccess), rejected);
+        assert_eq!(metrics.drops(Drop::Refused), refused);
     }
 }
