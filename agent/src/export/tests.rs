@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::sync::oneshot;
 use tonic::codec::CompressionEncoding;
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -82,6 +83,10 @@ impl Receiver {
 
     /// Serves until the returned handle is dropped.
     fn serve(&self, listener: TcpListener) -> Serving {
+        self.serve_with(listener, None)
+    }
+
+    fn serve_with(&self, listener: TcpListener, tls: Option<ServerTlsConfig>) -> Serving {
         let service = TraceServiceServer::new(self.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd);
@@ -92,9 +97,11 @@ impl Receiver {
                 listener.set_nonblocking(true).unwrap();
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let incoming = tonic::transport::server::TcpIncoming::from(listener);
-                let server = tonic::transport::Server::builder()
-                    .add_service(service)
-                    .serve_with_incoming(incoming);
+                let mut builder = tonic::transport::Server::builder();
+                if let Some(tls) = tls {
+                    builder = builder.tls_config(tls).unwrap();
+                }
+                let server = builder.add_service(service).serve_with_incoming(incoming);
                 tokio::select! {
                     result = server => result.unwrap(),
                     _ = stopped => {}
@@ -423,4 +430,60 @@ fn http_retry_after_partial_success_and_refusal() {
         assert_eq!(metrics.drops(Drop::PartialSuccess), rejected);
         assert_eq!(metrics.drops(Drop::Refused), refused);
     }
+}
+
+/// The receiver proves who it is, and demands the same of the agent. Over HTTP
+/// only the reading of the files is tried: the receiver here speaks gRPC.
+#[test]
+fn tls_with_certificates_of_both_sides() {
+    let folder = std::env::temp_dir().join(format!("clew-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let issue = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let (server_certificate, server_key) = issue("localhost");
+    let (client_certificate, client_key) = issue("agent");
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(server_certificate, server_key))
+        .client_ca_root(Certificate::from_pem(authority.pem()));
+    let receiver = Receiver::default();
+    let (listener, address) = listener();
+    let _serving = receiver.serve_with(listener, Some(tls));
+    let mut config = config(address);
+    let otlp = config.otlp.as_mut().unwrap();
+    otlp.timeout = Duration::from_secs(5);
+    otlp.endpoint = format!("https://localhost:{}", address.port());
+    otlp.certificate = file("ca.pem", &authority.pem());
+    for ours in [false, true] {
+        if ours {
+            let otlp = config.otlp.as_mut().unwrap();
+            otlp.client_certificate = file("client.pem", &client_certificate);
+            otlp.client_key = file("client.key", &client_key);
+        }
+        let metrics = Metrics::default();
+        let exporter = start(&config, &metrics).unwrap();
+        exporter.send(spans(3));
+        until("an attempt", || {
+            metrics.counted(Count::ExportRetries) + metrics.counted(Count::SpansExported) > 0
+        });
+        assert_eq!(receiver.spans(), if ours { 3 } else { 0 });
+        exporter.shutdown(Duration::ZERO);
+    }
+    config.otlp.as_mut().unwrap().protocol = Protocol::HttpProtobuf;
+    start(&config, &Metrics::default())
+        .unwrap()
+        .shutdown(Duration::ZERO);
+    std::fs::remove_dir_all(&folder).unwrap();
 }
