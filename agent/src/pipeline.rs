@@ -171,8 +171,7 @@ impl Pipeline {
         self.metrics.count(Count::Records, u64::from(records));
         self.metrics.gauge(Gauge::RingBytes, bytes);
         let now = self.host.now;
-        self.ingest
-            .tick(now, &mut self.stitcher, &mut self.out);
+        self.ingest.tick(now, &mut self.stitcher, &mut self.out);
         self.stitcher.tick(now, &mut self.out.spans);
         self.tell_kernel();
         self.pass_on();

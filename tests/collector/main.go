@@ -2,7 +2,7 @@
 // the file exporter, built from the Collector's own modules, so that what Clew exports is read by
 // somebody else's code.
 //
-// Build:  go build -o ../../target/clew-test-collector .
+// Build:  go build -C tests/collector -p 2 -o "$PWD/target/clew-test-collector" .
 // Run:    clew-test-collector --config collector.yaml
 package main
 
@@ -44,6 +44,7 @@ func main() {
 		Factories: factories,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{
 			ResolverSettings: confmap.ResolverSettings{
+				DefaultScheme:     "file",
 				ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()},
 			},
 		},

@@ -93,7 +93,9 @@ fn classify(status: &Status) -> Outcome {
         | Code::DataLoss => true,
         // Only a receiver that says when is one that can recover.
         Code::ResourceExhausted => after.is_some(),
-        _ => false,
+        // A status with a source is this side's word for a connection that failed (tonic calls
+        // some of those UNKNOWN): the receiver has refused nothing.
+        _ => std::error::Error::source(status).is_some(),
     };
     let mut reason = format!("{:?}: {}", status.code(), status.message());
     let mut source = std::error::Error::source(status);

@@ -39,3 +39,58 @@ fn write(spans: &[ExportSpan], out: &mut impl Write) -> io::Result<()> {
     out.write_all(&line)?;
     out.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::export::BatchConfig;
+    use crate::export::testing::{resource, server};
+    use crate::metrics::{Count, Metrics};
+
+    fn ten(metrics: &Metrics) -> Queue {
+        let batch = BatchConfig {
+            max_export_batch_size: 4,
+            ..BatchConfig::default()
+        };
+        let queue = Queue::new(batch, metrics.clone(), true);
+        let shop = resource("shop");
+        queue.push((1..=10).map(|id| server(&shop, 1, id, 0, 1)).collect());
+        queue.close(Instant::now());
+        queue
+    }
+
+    #[tokio::test]
+    async fn one_request_a_line() {
+        let metrics = Metrics::default();
+        let mut out = Vec::new();
+        run(&ten(&metrics), Duration::from_secs(1), &mut out).await;
+        let lines: Vec<_> = out.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            let value: serde_json::Value = serde_json::from_slice(line).unwrap();
+            assert!(value["resourceSpans"][0]["scopeSpans"][0]["spans"].is_array());
+        }
+        assert_eq!(metrics.counted(Count::SpansExported), 10);
+    }
+
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_left_ends_it() {
+        let metrics = Metrics::default();
+        run(&ten(&metrics), Duration::from_secs(1), &mut Gone).await;
+        assert_eq!(metrics.counted(Count::SpansExported), 0);
+    }
+}

@@ -26,7 +26,7 @@ pub(super) struct Client {
 }
 
 enum Transport {
-    Grpc(Grpc),
+    Grpc(Box<Grpc>),
     Http(Box<Http>),
 }
 
@@ -35,7 +35,7 @@ impl Client {
     pub(super) fn new(config: &OtlpConfig, timeout: Duration) -> Result<Self, ExportError> {
         Ok(Self {
             transport: match config.protocol {
-                Protocol::Grpc => Transport::Grpc(Grpc::new(config, timeout)?),
+                Protocol::Grpc => Transport::Grpc(Box::new(Grpc::new(config, timeout)?)),
                 Protocol::HttpProtobuf => Transport::Http(Box::new(Http::new(config)?)),
             },
             endpoint: config.endpoint.clone(),

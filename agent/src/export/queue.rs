@@ -98,7 +98,7 @@ impl Queue {
         if lost > 0 {
             self.metrics.drop(Drop::QueueFull, lost);
         }
-        self.show(&state);
+        self.show(state);
     }
 
     fn show(&self, state: &State) {

@@ -1,6 +1,7 @@
 //! Against receivers of this process: they take, delay, refuse, vanish and return.
 
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use tokio::sync::oneshot;
 use tonic::codec::CompressionEncoding;
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -81,6 +83,10 @@ impl Receiver {
 
     /// Serves until the returned handle is dropped.
     fn serve(&self, listener: TcpListener) -> Serving {
+        self.serve_with(listener, None)
+    }
+
+    fn serve_with(&self, listener: TcpListener, tls: Option<ServerTlsConfig>) -> Serving {
         let service = TraceServiceServer::new(self.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd);
@@ -91,9 +97,11 @@ impl Receiver {
                 listener.set_nonblocking(true).unwrap();
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let incoming = tonic::transport::server::TcpIncoming::from(listener);
-                let server = tonic::transport::Server::builder()
-                    .add_service(service)
-                    .serve_with_incoming(incoming);
+                let mut builder = tonic::transport::Server::builder();
+                if let Some(tls) = tls {
+                    builder = builder.tls_config(tls).unwrap();
+                }
+                let server = builder.add_service(service).serve_with_incoming(incoming);
                 tokio::select! {
                     result = server => result.unwrap(),
                     _ = stopped => {}
@@ -146,6 +154,10 @@ fn spans(count: u64) -> Vec<ExportSpan> {
 }
 
 /// Waits for a condition that must become true; a bound, not a pace.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test polls for what another thread does; nothing here has to stop early"
+)]
 fn until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -337,4 +349,141 @@ fn what_cannot_work_is_said_at_the_start() {
         });
         assert!(error.contains("/nonexistent/ca.pem"), "{error}");
     }
+}
+
+/// Answers each HTTP request with the next of `responses`; returns the requests' heads and when
+/// they came.
+fn http_server(listener: TcpListener, responses: Vec<String>) -> Requests {
+    std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for response in responses {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(reader.read_line(&mut head).unwrap() > 0, "head cut: {head}");
+            }
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            requests.push((head, Instant::now()));
+            reader.get_mut().write_all(response.as_bytes()).unwrap();
+        }
+        requests
+    })
+}
+
+type Requests = std::thread::JoinHandle<Vec<(String, Instant)>>;
+
+#[test]
+fn http_retry_after_partial_success_and_refusal() {
+    use prost::Message;
+    let partial = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 4,
+            error_message: "x".to_owned(),
+        }),
+    };
+    let partial = String::from_utf8(partial.encode_to_vec()).unwrap();
+    let answer = |status: &str, headers: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let later = answer("503 Service Unavailable", "Retry-After: 1\r\n", "");
+    for (last, exported, rejected, refused) in [
+        (answer("200 OK", "", ""), 10, 0, 0),
+        (answer("200 OK", "", &partial), 6, 4, 0),
+        (answer("200 OK", "", "no protobuf"), 10, 0, 0),
+        (answer("400 Bad Request", "", "<html>"), 0, 0, 10),
+        (answer("500 Internal Server Error", "", ""), 0, 0, 10),
+    ] {
+        let (listener, address) = listener();
+        let requests = http_server(listener, vec![later.clone(), last]);
+        let mut config = config(address);
+        if let Some(otlp) = &mut config.otlp {
+            otlp.protocol = Protocol::HttpProtobuf;
+            otlp.endpoint = http_traces_url(&format!("http://{address}"), false);
+            otlp.headers = vec![("x-token".to_owned(), "secret".to_owned())];
+            otlp.compression = Compression::Gzip;
+        }
+        let metrics = Metrics::default();
+        let exporter = start(&config, &metrics).unwrap();
+        exporter.send(spans(10));
+        let requests = requests.join().unwrap();
+        exporter.shutdown(Duration::from_secs(2));
+        for line in [
+            "POST /v1/traces HTTP/1.1\r\n",
+            "content-type: application/x-protobuf\r\n",
+            "content-encoding: gzip\r\n",
+            "x-token: secret\r\n",
+        ] {
+            assert!(requests[0].0.contains(line), "{line}: {}", requests[0].0);
+        }
+        // 10 ms for the clock's start: the delay counts from the answer.
+        assert!(requests[1].1 - requests[0].1 >= Duration::from_millis(990));
+        assert_eq!(metrics.counted(Count::SpansExported), exported);
+        assert_eq!(metrics.drops(Drop::PartialSuccess), rejected);
+        assert_eq!(metrics.drops(Drop::Refused), refused);
+    }
+}
+
+/// The receiver proves who it is, and demands the same of the agent. Over HTTP
+/// only the reading of the files is tried: the receiver here speaks gRPC.
+#[test]
+fn tls_with_certificates_of_both_sides() {
+    let folder = std::env::temp_dir().join(format!("clew-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let issue = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    };
+    let (server_certificate, server_key) = issue("localhost");
+    let (client_certificate, client_key) = issue("agent");
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(server_certificate, server_key))
+        .client_ca_root(Certificate::from_pem(authority.pem()));
+    let receiver = Receiver::default();
+    let (listener, address) = listener();
+    let _serving = receiver.serve_with(listener, Some(tls));
+    let mut config = config(address);
+    let otlp = config.otlp.as_mut().unwrap();
+    otlp.timeout = Duration::from_secs(5);
+    otlp.endpoint = format!("https://localhost:{}", address.port());
+    otlp.certificate = file("ca.pem", &authority.pem());
+    for ours in [false, true] {
+        if ours {
+            let otlp = config.otlp.as_mut().unwrap();
+            otlp.client_certificate = file("client.pem", &client_certificate);
+            otlp.client_key = file("client.key", &client_key);
+        }
+        let metrics = Metrics::default();
+        let exporter = start(&config, &metrics).unwrap();
+        exporter.send(spans(3));
+        until("an attempt", || {
+            metrics.counted(Count::ExportRetries) + metrics.counted(Count::SpansExported) > 0
+        });
+        assert_eq!(receiver.spans(), if ours { 3 } else { 0 });
+        exporter.shutdown(Duration::ZERO);
+    }
+    config.otlp.as_mut().unwrap().protocol = Protocol::HttpProtobuf;
+    start(&config, &Metrics::default())
+        .unwrap()
+        .shutdown(Duration::ZERO);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -46,7 +46,7 @@ pub fn waterfall(spans: &[ExportSpan], look: Look) -> String {
     let total = end.saturating_sub(start).max(1);
     let width = look.width.clamp(60, 200);
     let bars = (width - FIGURES) * 2 / 5;
-    let left = width - FIGURES - bars - 3;
+    let left = width - FIGURES - bars - 4;
 
     let mut text = String::new();
     let head = format!(
@@ -67,7 +67,7 @@ pub fn waterfall(spans: &[ExportSpan], look: Look) -> String {
         let took = format!("{:>10}", duration(took(span)));
         let _ = writeln!(
             text,
-            "│{} {}{pad}{}{} {}",
+            "│{} {}{pad}{}{}{}{}",
             if row.critical {
                 paint.yellow("◆")
             } else {
@@ -80,6 +80,11 @@ pub fn waterfall(spans: &[ExportSpan], look: Look) -> String {
                 paint.green(&status)
             },
             if slowest { paint.yellow(&took) } else { took },
+            if slowest {
+                paint.yellow("◀")
+            } else {
+                " ".to_owned()
+            },
             match (error, row.critical) {
                 (true, _) => paint.red(&bar),
                 (false, true) => paint.yellow(&bar),
@@ -99,8 +104,8 @@ pub fn waterfall(spans: &[ExportSpan], look: Look) -> String {
         );
         let _ = write!(
             foot,
-            " ◆ critical path; slowest: {}, {} of its own ({} %)",
-            cut(&what, width / 2),
+            " ◆ critical path  ◀ slowest: {}, {} of its own ({} %)",
+            cut(&what, width / 3),
             duration(own),
             own.saturating_mul(100) / total
         );

@@ -191,12 +191,7 @@ impl Ingest {
     }
 
     /// One direction has ended; the parser may wait for that.
-    fn direction_ended(
-        &mut self,
-        end: &ConnectionEnd,
-        stitcher: &mut Stitcher,
-        out: &mut Outcome,
-    ) {
+    fn direction_ended(&mut self, end: &ConnectionEnd, stitcher: &mut Stitcher, out: &mut Outcome) {
         let Some(tracked) = self.connections.get_mut(&end.connection) else {
             return;
         };
@@ -265,12 +260,7 @@ impl Ingest {
     }
 
     /// Lets go of connections whose end is long enough ago.
-    pub fn tick(
-        &mut self,
-        now: Timestamp,
-        stitcher: &mut Stitcher,
-        out: &mut Outcome,
-    ) {
+    pub fn tick(&mut self, now: Timestamp, stitcher: &mut Stitcher, out: &mut Outcome) {
         while let Some(end) = self.closing.front().copied()
             && now.since(end.time) >= LINGER_NANOS
         {
@@ -300,12 +290,7 @@ impl Ingest {
         self.connections.values().map(Tracked::memory).sum()
     }
 
-    fn remove(
-        &mut self,
-        end: &ConnectionEnd,
-        stitcher: &mut Stitcher,
-        out: &mut Outcome,
-    ) {
+    fn remove(&mut self, end: &ConnectionEnd, stitcher: &mut Stitcher, out: &mut Outcome) {
         let Some(mut tracked) = self.connections.remove(&end.connection) else {
             // Let go of before; what the kernel was told then is still there.
             out.commands.push(Command::Remove {
@@ -330,11 +315,7 @@ impl Ingest {
 
     /// The table is full: the connection that was idle for longest goes, and one in sixteen with
     /// it, so that the search for them is not repeated for each new one.
-    fn evict(
-        &mut self,
-        stitcher: &mut Stitcher,
-        out: &mut Outcome,
-    ) {
+    fn evict(&mut self, stitcher: &mut Stitcher, out: &mut Outcome) {
         let mut by_age: Vec<_> = self
             .connections
             .iter()

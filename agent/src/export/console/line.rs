@@ -81,8 +81,8 @@ mod tests {
         assert_eq!(
             text,
             "\
-22:13:20.901Z    901 ms  shop             ▸ GET /pay                         200 by socket
-22:13:20.003Z    3.0 ms  shop             ▸ GET /\\u{1b}]0;owned\\u{7}\\r\\n\\u{202e}x ERR root
+22:13:20.901Z    901 ms  shop             ▸ GET /pay                    200 by socket
+22:13:20.003Z    3.0 ms  shop             ▸ GET /\\u{1b}]0;owned\\u{7}\\r\\n\\u{… ERR root
 "
         );
     }

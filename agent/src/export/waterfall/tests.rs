@@ -64,7 +64,21 @@ fn payment() -> Vec<ExportSpan> {
 
 #[test]
 fn payment_flow_shows_the_slow_hop() {
-    check(&payment(), "");
+    check(
+        &payment(),
+        "\
+╭─ trace 00000000000000000000000000000007  990 ms  8 spans
+│◆ client → POST /pay                               200    990 ms ██████████████████████████████████
+│◆ └ gateway ▸ POST /pay                            200    988 ms █████████████████████████████████
+│◆   └ gateway → POST /pay                          200    979 ms █████████████████████████████████
+│◆     └ payment ▸ POST /pay                        200    977 ms █████████████████████████████████
+│◆       ├ payment → GET /balance                   200     22 ms  █
+│◆       │ └ db ▸ GET /balance                      200     20 ms  █
+│◆       └ payment → POST /check                    200    905 ms  ███████████████████████████████
+│◆         └ fraud ▸ POST /check                    200    901 ms◀ ███████████████████████████████
+╰─ ◆ critical path  ◀ slowest: fraud ▸ POST /check, 901 ms of its own (91 %)
+",
+    );
 }
 
 #[test]
@@ -76,7 +90,16 @@ fn errors_and_missing_parents() {
     let mut unsure = path(client(&shop, 1, 4, 20, 30), "PUT", "/stock");
     unsure.span.parent = Parent::None(NoParent::Ambiguous);
     let remote = below(server(&shop, 1, 1, 0, 50), 99, Evidence::Header);
-    check(&[remote, failed, unsure], "");
+    check(
+        &[remote, failed, unsure],
+        "\
+╭─ trace 00000000000000000000000000000001  50 ms  3 spans
+│◆ shop ▸ GET /pay ‹parent elsewhere›               200     50 ms ██████████████████████████████████
+│◆ └ shop → GET /pay                                ERR     30 ms◀      █████████████████████
+│  shop → PUT /stock ‹no parent: ambiguous›         200     10 ms              ░░░░░░░
+╰─ ◆ critical path  ◀ slowest: shop → GET /pay, 30 ms of its own (60 %)
+",
+    );
 }
 
 #[test]
@@ -94,7 +117,16 @@ fn hostile_wide_and_long_paths() {
     let text = waterfall(&spans, LOOK);
     assert!(text.chars().all(|char| char == '\n' || !char.is_control()));
     assert!(!text.contains(['\u{202e}', '\u{200b}']));
-    check(&spans, "");
+    check(
+        &spans,
+        "\
+╭─ trace 00000000000000000000000000000001  9.0 ms  3 spans
+│  店\\u{1b}[2J ▸ GET /\\u{1b}]0;owned\\u{7}\\r\\n\\u{20… 200    9.0 ms ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
+│  店\\u{1b}[2J ▸ GET /支付/支付/支付/支付/支付/支…  200    8.0 ms    ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░
+│◆ 店\\u{1b}[2J ▸ GET /long/long/long/long/long/lon… 200    7.0 ms◀       ███████████████████████████
+╰─ ◆ critical path  ◀ slowest: 店\\u{1b}[2J ▸ GET /long/long/lon…, 7.0 ms of its own (77 %)
+",
+    );
     assert!(
         text.lines().take(4).all(|line| line.width() <= LOOK.width),
         "{text}"
