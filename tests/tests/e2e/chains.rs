@@ -44,7 +44,7 @@ fn each_runtime_calls_each(backend: Backend) {
                 .fold(local(*from), |call, (to, _)| call.calling(local(*to)));
             all.calling(calls)
         });
-    stage.load(&all, 5, ALONE).unwrap().assert_exact();
+    stage.load("all", &all, 5, ALONE).unwrap().assert_exact();
 }
 
 fn threads_decide_at_any_concurrency(backend: Backend) {
@@ -60,8 +60,14 @@ fn threads_decide_at_any_concurrency(backend: Backend) {
         let leaf = || local(port + 100).working(2);
         let call = local(port).working(3).calling(leaf()).calling(leaf());
         for threads in LEVELS {
-            let score = stage.load(&call, 4 * threads.max(25), threads).unwrap();
-            report(&format!("{runtime:?}, {threads} at a time: {score}"));
+            let what = format!("{runtime:?}");
+            let score = stage
+                .load(&what, &call, 4 * threads.max(25), threads)
+                .unwrap();
+            report(&format!(
+                "{backend:?}: {what}, {threads} at a time: {}",
+                score.figures()
+            ));
             score.assert_exact();
         }
     }
@@ -93,7 +99,7 @@ fn proxies_in_a_row(backend: Backend) {
     let _nginx = service::nginx(&stage, "nginx", &service::nginx_proxy(8002, 8003), 8002).unwrap();
     let _haproxy = service::haproxy(&stage, 8001, 8002).unwrap();
     let call = local(8001).through("haproxy").through("nginx").working(2);
-    check_others(&stage, "haproxy and nginx", &call);
+    check_others(&stage, "haproxy-nginx", &call);
 }
 
 fn a_chain_of_all(backend: Backend) {
@@ -114,7 +120,7 @@ fn a_chain_of_all(backend: Backend) {
         .calling(go.calling(java.clone().working(5)))
         .calling(node.calling(java))
         .calling(waitress.calling(gunicorn));
-    check_others(&stage, "nginx, then all runtimes", &call);
+    check_others(&stage, "nginx-and-all", &call);
 }
 
 /// Three hosts on one link, each with a network stack of its own: curl, a proxy, a server.
@@ -166,8 +172,10 @@ fn between_network_namespaces(backend: Backend) {
 /// Alone, everything is found; many at a time, what is asserted is right.
 fn check_others(stage: &Stage, what: &str, call: &Call) {
     for threads in LEVELS {
-        let score = stage.load(call, 2 * threads.max(25), threads).unwrap();
-        report(&format!("{what}, {threads} at a time: {score}"));
+        let score = stage
+            .load(what, call, 2 * threads.max(25), threads)
+            .unwrap();
+        report(&format!("{what}, {threads} at a time: {}", score.figures()));
         match threads {
             ALONE => Score::assert_exact(&score),
             _ => Score::assert_true(&score),

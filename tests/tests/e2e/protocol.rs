@@ -286,19 +286,35 @@ fn pipelined_requests(backend: Backend) {
         return;
     };
     let _nginx = static_server(&stage);
-    let paths: Vec<String> = (0..10).map(|n| stage.path(&n.to_string())).collect();
-    let mut requests: String = paths
-        .iter()
-        .map(|path| format!("GET {path}/file HTTP/1.1\r\nHost: a\r\n\r\n"))
-        .collect();
-    requests.insert_str(requests.len() - 2, "Connection: close\r\n");
-    let answers = raw::exchange(&stage, PORT, requests.as_bytes(), requests.len()).unwrap();
-    assert!(answers.len() > paths.len() * (100 << 10));
-    for path in &paths {
-        let (client, server) = stage.pair(&format!("{path}/file"));
+    let pipeline = |ending: &str| {
+        let name = ending.trim_start_matches('/');
+        let paths = (0..10).map(|n| stage.path(&format!("{name}{n}")) + ending);
+        let paths: Vec<String> = paths.collect();
+        let mut requests: String = paths
+            .iter()
+            .map(|path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .collect();
+        requests.insert_str(requests.len() - 2, "Connection: close\r\n");
+        raw::exchange(&stage, PORT, requests.as_bytes(), requests.len()).unwrap();
+        paths
+    };
+    for path in pipeline("/plain") {
+        let (client, server) = stage.pair(&path);
         for span in [&client, &server] {
-            check(span, &[("http.response.body.size", "102400")]);
+            check(span, &[("http.response.body.size", "6")]);
         }
+    }
+    // Here a head may lie in the midst of what the client reads at once, behind more of a body
+    // than is captured: the client's span may then say less, but nothing false.
+    for path in pipeline("/file") {
+        let (client, server) = stage.pair(&path);
+        check(&server, &[("http.response.body.size", "102400")]);
+        let size = client.attribute("http.response.body.size");
+        let noted = !client.attribute("clew.notes").is_empty();
+        assert!(
+            size == "102400" || (size.is_empty() && noted),
+            "{client:#?}"
+        );
     }
 }
 
