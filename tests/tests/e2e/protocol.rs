@@ -11,6 +11,8 @@ use clew_tests::{Backend, Kind, Span, Stage, raw};
 on_both_backends!(
     curl_and_nginx,
     uploads_and_expectations,
+    an_answer_before_the_request_has_ended,
+    times_hold_the_work,
     kept_connections,
     pipelined_requests,
     heads_cut_at_every_byte,
@@ -263,6 +265,57 @@ fn uploads_and_expectations(backend: Backend) {
             );
         }
     }
+}
+
+/// nginx answers without waiting for the body, then reads it, and then the next request.
+fn an_answer_before_the_request_has_ended(backend: Backend) {
+    const LENGTH: usize = 1 << 20;
+    let Some(stage) = Stage::shared("early", backend, &[NGINX]) else {
+        return;
+    };
+    let _nginx = static_server(&stage);
+    let [early, next] = ["early", "next"].map(|what| stage.path(what));
+    let mut stream = raw::connect(&stage, PORT).unwrap();
+    let head = format!("POST {early} HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    raw::read_until(&mut stream, "hello\n").unwrap();
+    stream.write_all(&vec![b'.'; LENGTH]).unwrap();
+    let head = format!("GET {next} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    raw::read_until(&mut stream, "hello\n").unwrap();
+    for (path, method) in [(&early, "POST"), (&next, "GET")] {
+        let (client, server) = stage.pair(path);
+        for span in [&client, &server] {
+            check(
+                span,
+                &[
+                    ("http.request.method", method),
+                    ("http.response.status_code", "200"),
+                    ("http.response.body.size", "6"),
+                    ("error.type", ""),
+                ],
+            );
+        }
+    }
+}
+
+fn times_hold_the_work(backend: Backend) {
+    const WORK: u32 = 100;
+    let needs = [Runtime::NEEDS, &[CURL]].concat();
+    let Some(stage) = Stage::shared("times", backend, &needs) else {
+        return;
+    };
+    let _node = Runtime::Node.start(&stage, PORT).unwrap();
+    let path = stage.path("slow");
+    let plan = format!("X-Plan: {{\"work_ms\": {WORK}}}");
+    stage.curl(&["--header", &plan, &format!("{BASE}{path}")]);
+    let (client, server) = stage.pair(&path);
+    for span in [&client, &server] {
+        // Node's timers may fire up to a millisecond early.
+        let least = u64::from(WORK - 1) * 1_000_000;
+        assert!(span.end - span.start >= least, "{span:#?}");
+    }
+    assert!(client.start <= server.start, "{client:#?} {server:#?}");
 }
 
 fn kept_connections(backend: Backend) {
