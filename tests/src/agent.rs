@@ -82,6 +82,12 @@ impl Agent {
             .args(["run", "--output", "json", "--backend", backend.name()])
             .args(["--metrics-address", &metrics.to_string()])
             .args(arguments)
+            // What steers the tests would read like misspelt settings of the agent's.
+            .env_remove("CLEW_BIN")
+            .env_remove("CLEW_REQUIRE")
+            .env_remove("CLEW_TEST_PYTHON")
+            .env_remove("CLEW_TEST_COLLECTOR")
+            .env_remove("CLEW_TEST_OUTAGE")
             .stderr(File::create(directory.path().join("agent.log"))?);
 
         let store = Arc::<Store>::default();

@@ -220,11 +220,12 @@ impl Score {
     }
 }
 
-impl fmt::Display for Score {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Score {
+    /// The figures in one line.
+    #[must_use]
+    pub fn figures(&self) -> String {
         let asserted = self.asserted();
-        writeln!(
-            f,
+        let mut figures = format!(
             "completeness {}/{} (surplus {}), precision {}/{}, recall {}/{}, false merges {}, \
              exact traces {}/{}",
             self.found,
@@ -237,15 +238,23 @@ impl fmt::Display for Score {
             self.false_merges,
             self.exact_traces,
             self.requests,
-        )?;
+        );
         for (evidence, of) in &self.asserted {
-            writeln!(f, "  by {evidence}: {}/{} right", of.right, of.all)?;
+            figures.push_str(&format!("; by {evidence} {}/{}", of.right, of.all));
         }
         for (reason, count) in &self.withheld {
-            writeln!(f, "  withheld, {reason}: {count}")?;
+            figures.push_str(&format!("; withheld as {reason} {count}"));
         }
+        figures
+    }
+}
+
+/// The figures, and what is wrong.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.figures())?;
         for fault in &self.faults {
-            writeln!(f, "  {fault}")?;
+            write!(f, "\n  {fault}")?;
         }
         Ok(())
     }

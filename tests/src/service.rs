@@ -17,8 +17,11 @@ use crate::stage::{Stage, with};
 pub enum Runtime {
     /// Python's `http.server`: a thread per connection.
     Python,
-    /// A WSGI application in gunicorn, on a pool of threads in a forked worker.
-    Wsgi,
+    /// A WSGI application in gunicorn: a pool of threads, which read and answer requests, in a
+    /// forked worker.
+    Gunicorn,
+    /// The same in waitress: an event loop reads and answers, a pool of threads does the work.
+    Waitress,
     /// Node's `http`: an event loop.
     Node,
     /// Go's `net/http`: goroutines.
@@ -29,7 +32,14 @@ pub enum Runtime {
 
 impl Runtime {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Python, Self::Wsgi, Self::Node, Self::Go, Self::Java];
+    pub const ALL: &'static [Self] = &[
+        Self::Python,
+        Self::Gunicorn,
+        Self::Waitress,
+        Self::Node,
+        Self::Go,
+        Self::Java,
+    ];
 
     /// What all of them need.
     pub const NEEDS: &'static [Need] = &[
@@ -43,7 +53,7 @@ impl Runtime {
     /// sockets: then that thread is proof of a parent at any concurrency.
     #[must_use]
     pub const fn has_thread_per_request(self) -> bool {
-        matches!(self, Self::Python | Self::Wsgi | Self::Java)
+        matches!(self, Self::Python | Self::Gunicorn | Self::Java)
     }
 
     /// Starts its service on a port of the stage's loopback, and waits until it listens.
@@ -55,19 +65,18 @@ impl Runtime {
         let listen = port.to_string();
         let command = match self {
             Self::Python => python("service.py", &[&listen])?,
-            Self::Wsgi => {
+            Self::Gunicorn => {
                 let bind = format!("127.0.0.1:{port}");
                 let options = ["--bind", &bind, "--worker-class", "gthread"];
-                let sizes = [
-                    "--threads",
-                    "128",
-                    "--keep-alive",
-                    "60",
-                    "--backlog",
-                    "1024",
-                ];
-                let command = with(gunicorn()?, &options);
-                with(with(command, &sizes), &["wsgi:application"])
+                let sizes = ["--threads=128", "--keep-alive=60", "--backlog=1024"];
+                wsgi("gunicorn", &[&options[..], &sizes].concat())?
+            }
+            Self::Waitress => {
+                let listen = format!("--listen=127.0.0.1:{port}");
+                wsgi(
+                    "waitress",
+                    &[&listen, "--threads=64", "--channel-timeout=600"],
+                )?
             }
             Self::Node => with(Command::new("node"), &[&source("service.js"), &listen]),
             Self::Go => with(Command::new(built(&GO)?), &[&listen]),
@@ -96,10 +105,14 @@ fn python(program: &str, arguments: &[&str]) -> Result<Command> {
     ))
 }
 
-fn gunicorn() -> Result<Command> {
+/// A WSGI server with `tests/services/wsgi.py`.
+fn wsgi(server: &str, options: &[&str]) -> Result<Command> {
     let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
-    let mut command = Command::new(python);
-    command.args(["-m", "gunicorn"]).current_dir(source(""));
+    let mut command = with(Command::new(python), &["-m", server]);
+    command
+        .current_dir(source(""))
+        .args(options)
+        .arg("wsgi:application");
     Ok(command)
 }
 

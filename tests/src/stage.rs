@@ -231,20 +231,20 @@ impl Stage {
         (client, server)
     }
 
-    /// Sends the call `count` times, from `threads` threads of a Python program with kept
+    /// Sends the call as requests named so, `count` times, from `threads` threads of a Python program with kept
     /// connections, and compares the spans with the truth.
     ///
     /// # Errors
     /// When a request fails.
-    pub fn load(&self, call: &Call, count: usize, threads: usize) -> Result<Score> {
+    pub fn load(&self, what: &str, call: &Call, count: usize, threads: usize) -> Result<Score> {
         let requests: Vec<Request> = (0..count)
-            .map(|n| call.request(&self.request(&format!("{threads}x{n}"))))
+            .map(|n| call.request(&self.request(&format!("{what}-{threads}x{n}"))))
             .collect();
         let lines: String = requests
             .iter()
             .map(|request| format!("{}\t{}\n", request.url, request.plan))
             .collect();
-        let list = self.directory().join(format!("load-{threads}"));
+        let list = self.directory().join(format!("load-{what}-{threads}"));
         std::fs::write(&list, lines)?;
 
         let mut command = Command::new(require::find(Need::Python).map_err(anyhow::Error::msg)?);
@@ -258,7 +258,7 @@ impl Stage {
             .into_iter()
             .flat_map(|request| request.hops)
             .collect();
-        let prefix = self.request(&format!("{threads}x"));
+        let prefix = self.request(&format!("{what}-{threads}x"));
         let named = Which::Named(&prefix);
         let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
         Ok(Score::of(&spans, &hops))

@@ -37,10 +37,13 @@ fn main() -> Result<()> {
 fn serve(stream: &TcpStream, receive: &str, send: &str) -> Result<()> {
     let mut buffer = vec![0; 8192];
     let mut request = Vec::new();
+    let mut searched = 0;
     let head = loop {
-        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-            break end + 4;
+        let new = &request[searched..];
+        if let Some(end) = new.windows(4).position(|four| four == b"\r\n\r\n") {
+            break searched + end + 4;
         }
+        searched = request.len().saturating_sub(3);
         // A pipe cannot be searched for the end of a head.
         let by = if receive == "splice" { "read" } else { receive };
         let length = receive_some(stream, by, &mut buffer)?;

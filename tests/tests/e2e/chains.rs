@@ -13,7 +13,7 @@ use clew_tests::{Backend, Stage, report};
 on_both_backends!(
     each_runtime_calls_each,
     threads_decide_at_any_concurrency,
-    event_loops_assert_nothing_false,
+    others_assert_nothing_false,
     proxies_in_a_row,
     a_chain_of_all,
     between_network_namespaces,
@@ -44,7 +44,7 @@ fn each_runtime_calls_each(backend: Backend) {
                 .fold(local(*from), |call, (to, _)| call.calling(local(*to)));
             all.calling(calls)
         });
-    stage.load(&all, 5, ALONE).unwrap().assert_exact();
+    stage.load("all", &all, 5, ALONE).unwrap().assert_exact();
 }
 
 fn threads_decide_at_any_concurrency(backend: Backend) {
@@ -60,23 +60,33 @@ fn threads_decide_at_any_concurrency(backend: Backend) {
         let leaf = || local(port + 100).working(2);
         let call = local(port).working(3).calling(leaf()).calling(leaf());
         for threads in LEVELS {
-            let score = stage.load(&call, 4 * threads.max(25), threads).unwrap();
-            report(&format!("{runtime:?}, {threads} at a time: {score}"));
+            let what = format!("{runtime:?}");
+            let score = stage
+                .load(&what, &call, 4 * threads.max(25), threads)
+                .unwrap();
+            report(&format!(
+                "{backend:?}: {what}, {threads} at a time: {}",
+                score.figures()
+            ));
             score.assert_exact();
         }
     }
 }
 
-fn event_loops_assert_nothing_false(backend: Backend) {
+/// Event loops, and schedulers that move a request between threads.
+fn others_assert_nothing_false(backend: Backend) {
     let Some(stage) = Stage::shared("event-loops", backend, Runtime::NEEDS) else {
         return;
     };
     let _leaf = Runtime::Java.start(&stage, 8100).unwrap();
-    for (runtime, port) in [(Runtime::Node, 8001), (Runtime::Go, 8002)] {
+    for (runtime, port) in Runtime::ALL.iter().zip(8001..) {
+        if runtime.has_thread_per_request() {
+            continue;
+        }
         let _service = runtime.start(&stage, port).unwrap();
         let leaf = || local(8100).working(2);
         let call = local(port).working(3).calling(leaf()).calling(leaf());
-        check_event_loop(&stage, &format!("{runtime:?}"), &call);
+        check_others(&stage, &format!("{runtime:?}"), &call);
     }
 }
 
@@ -89,7 +99,7 @@ fn proxies_in_a_row(backend: Backend) {
     let _nginx = service::nginx(&stage, "nginx", &service::nginx_proxy(8002, 8003), 8002).unwrap();
     let _haproxy = service::haproxy(&stage, 8001, 8002).unwrap();
     let call = local(8001).through("haproxy").through("nginx").working(2);
-    check_event_loop(&stage, "haproxy and nginx", &call);
+    check_others(&stage, "haproxy-nginx", &call);
 }
 
 fn a_chain_of_all(backend: Backend) {
@@ -103,13 +113,14 @@ fn a_chain_of_all(backend: Backend) {
         .zip(8001..)
         .map(|(runtime, port)| runtime.start(&stage, port).unwrap())
         .collect();
-    let (wsgi, node, go, java) = (local(8002), local(8003), local(8004), local(8005));
+    let [gunicorn, waitress, node, go, java] = [8002, 8003, 8004, 8005, 8006].map(local);
+    // What nginx passes on goes to Python.
     let call = local(8000)
         .through("nginx")
         .calling(go.calling(java.clone().working(5)))
         .calling(node.calling(java))
-        .calling(wsgi);
-    check_event_loop(&stage, "nginx, then all runtimes", &call);
+        .calling(waitress.calling(gunicorn));
+    check_others(&stage, "nginx-and-all", &call);
 }
 
 /// Three hosts on one link, each with a network stack of its own: curl, a proxy, a server.
@@ -159,10 +170,12 @@ fn between_network_namespaces(backend: Backend) {
 }
 
 /// Alone, everything is found; many at a time, what is asserted is right.
-fn check_event_loop(stage: &Stage, what: &str, call: &Call) {
+fn check_others(stage: &Stage, what: &str, call: &Call) {
     for threads in LEVELS {
-        let score = stage.load(call, 2 * threads.max(25), threads).unwrap();
-        report(&format!("{what}, {threads} at a time: {score}"));
+        let score = stage
+            .load(what, call, 2 * threads.max(25), threads)
+            .unwrap();
+        report(&format!("{what}, {threads} at a time: {}", score.figures()));
         match threads {
             ALONE => Score::assert_exact(&score),
             _ => Score::assert_true(&score),

@@ -19,6 +19,7 @@ on_both_backends!(
     ten_megabytes_of_head,
     answers_that_nobody_asked_for,
     a_client_that_leaves,
+    a_server_that_stops_short,
     a_server_killed_before_and_amid_its_answer,
     ten_thousand_connections_dropped,
 );
@@ -161,6 +162,58 @@ fn a_client_that_leaves(backend: Backend) {
         assert!(span.error, "{span:#?}");
     }
     after_all_else(&stage, PORT);
+}
+
+/// It promises more than it sends, or nothing at all, and then closes or resets.
+fn a_server_that_stops_short(backend: Backend) {
+    let Some(stage) = Stage::shared("short-answer", backend, &[]) else {
+        return;
+    };
+    let some = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    for (port, (answer, reset)) in
+        (8001..).zip([(some, false), (some, true), ("", false), ("", true)])
+    {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let bind = || std::net::TcpListener::bind(address);
+        let listener = stage.namespace().enter(bind).unwrap().unwrap();
+        let path = stage.path(&port.to_string());
+        let mut client = raw::connect(&stage, port).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write_all(request.as_bytes()).unwrap();
+        raw::read_until(&mut server, "\r\n\r\n").unwrap();
+        server.write_all(answer.as_bytes()).unwrap();
+        client.read_exact(&mut vec![0; answer.len()]).unwrap();
+        if reset {
+            // A socket that closes without lingering resets its connection (socket(7)).
+            let at_once = nix::libc::linger {
+                l_onoff: 1,
+                l_linger: 0,
+            };
+            nix::sys::socket::setsockopt(&server, nix::sys::socket::sockopt::Linger, &at_once)
+                .unwrap();
+        }
+        drop(server);
+        let _ended_or_reset = client.read_to_end(&mut Vec::new());
+        drop(client);
+        let status = if answer.is_empty() { "" } else { "200" };
+        for span in stage.spans_of(&path, 2) {
+            let what = format!("{answer:?}, reset {reset}: {span:#?}");
+            assert_eq!(
+                span.attribute("http.response.status_code"),
+                status,
+                "{what}"
+            );
+            let error = span.attribute("error.type");
+            // The server's own close is no reset to itself.
+            let expected = if reset && span.kind == Kind::Client {
+                ["connection_reset"; 2]
+            } else {
+                ["connection_closed", "connection_reset"]
+            };
+            assert!(expected.contains(&error), "{what}");
+        }
+    }
 }
 
 fn a_server_killed_before_and_amid_its_answer(backend: Backend) {

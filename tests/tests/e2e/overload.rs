@@ -67,7 +67,10 @@ fn a_reader_that_stops(backend: Backend) {
         .collect();
     let spans = stage.agent().spans().of(Which::Named(&prefix));
     let score = Score::of(&spans, &hops);
-    report(&format!("stopped reader, {lost} chunks lost: {score}"));
+    report(&format!(
+        "stopped reader, {lost} chunks lost: {}",
+        score.figures()
+    ));
     assert!(score.found > 0 && score.found < score.exchanges, "{score}");
     let asserted = score.asserted();
     assert_eq!(asserted.right, asserted.all, "{score}");
