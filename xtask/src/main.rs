@@ -1,2 +1,54 @@
 //! Clew's project commands: `cargo xtask …`.
-fn main() {}
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod command;
+mod demo;
+mod ebpf;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Sets Clew up, builds it, runs it, shows it and tests it.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about, max_term_width = 100)]
+enum Task {
+    /// Installs what building and testing need; does nothing where it is there already.
+    Setup,
+    /// Builds target/release/clew, one file with the kernel programs inside.
+    Build {
+        /// Builds the agent without optimisation, to target/debug/clew.
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Sets up, builds, and traces this host as root, with spans printed as they end.
+    Run {
+        /// Passed on to `clew run`.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Traces a payment through four services and shows which one is slow.
+    Demo,
+    /// Sets up, builds, and runs every test.
+    Test(test::Options),
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Setup => setup::setup(),
+        Task::Build { debug } => build::agent(if debug {
+            build::Profile::Dev
+        } else {
+            build::Profile::Release
+        })
+        .map(drop),
+        Task::Run { args } => run::run(&args),
+        Task::Demo => demo::demo(),
+        Task::Test(options) => test::test(&options),
+    }
+}

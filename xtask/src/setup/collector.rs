@@ -1,0 +1,47 @@
+//! The OpenTelemetry Collector that receives the tests' spans, built from its Go modules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command, workspace};
+
+/// Where the collector is left.
+pub fn binary() -> PathBuf {
+    workspace::target_dir().join("clew-test-collector")
+}
+
+/// Builds it, unless it is there and newer than its sources.
+pub fn ensure() -> Result<()> {
+    let sources = workspace::root().join("tests/collector");
+    if !sources.is_dir() {
+        return Ok(());
+    }
+    let built = fs::metadata(binary()).and_then(|file| file.modified()).ok();
+    if built.is_some_and(|built| newest(&sources).is_ok_and(|source| source < built)) {
+        println!("OpenTelemetry Collector: present");
+        return Ok(());
+    }
+    if command::find("go").is_none() {
+        println!("OpenTelemetry Collector: not built, there is no Go");
+        return Ok(());
+    }
+    let mut go = Command::new("go");
+    go.args(["build", "-o"])
+        .arg(binary())
+        .arg(".")
+        .current_dir(&sources);
+    command::run(&mut go).context("building the OpenTelemetry Collector")
+}
+
+/// When the youngest file of a flat directory was changed.
+fn newest(directory: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(directory)? {
+        newest = newest.max(entry?.metadata()?.modified()?);
+    }
+    Ok(newest)
+}

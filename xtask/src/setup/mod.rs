@@ -1,0 +1,26 @@
+//! `cargo xtask setup`: looks before it installs, so that a second run changes nothing, needs no
+//! network and takes about a second.
+
+mod apt;
+mod collector;
+mod packages;
+mod python;
+mod toolchain;
+
+use anyhow::Result;
+
+pub use collector::binary as collector;
+pub use python::interpreter as python;
+
+/// Installs whatever is missing.
+///
+/// # Errors
+/// When the eBPF toolchain cannot be had, or an installation fails.
+pub fn setup() -> Result<()> {
+    toolchain::ensure()?;
+    packages::ensure()?;
+    python::ensure()?;
+    collector::ensure()?;
+    println!("setup: complete");
+    Ok(())
+}

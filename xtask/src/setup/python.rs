@@ -1,0 +1,51 @@
+//! Python packages, in an environment of the build's own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{command, workspace};
+
+/// Pinned, because tests assert what these servers do.
+const REQUIREMENTS: &str = "waitress==3.0.2\n";
+
+/// The environment's interpreter.
+pub fn interpreter() -> PathBuf {
+    directory().join("bin/python3")
+}
+
+/// Whether the system's interpreter has a module.
+pub fn can_import(module: &str) -> bool {
+    command::output(Command::new("python3").args(["-c", &format!("import {module}")])).is_some()
+}
+
+/// Makes the environment, or makes it anew where its packages differ from [`REQUIREMENTS`].
+pub fn ensure() -> Result<()> {
+    let list = directory().join("requirements.txt");
+    // Written last: an environment that was not finished has none.
+    if fs::read_to_string(&list).is_ok_and(|text| text == REQUIREMENTS) && interpreter().exists() {
+        println!("Python packages: present");
+        return Ok(());
+    }
+    command::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(directory()),
+    )?;
+    let mut pip = Command::new(interpreter());
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    command::run(pip.args(REQUIREMENTS.lines()))?;
+    fs::write(&list, REQUIREMENTS).with_context(|| format!("writing {}", list.display()))
+}
+
+fn directory() -> PathBuf {
+    workspace::target_dir().join("venv")
+}
