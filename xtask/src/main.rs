@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod command;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod run;
 mod setup;
 mod test;
@@ -33,7 +35,10 @@ enum Task {
         args: Vec<String>,
     },
     /// Traces a payment through four services and shows which one is slow.
-    Demo,
+    Demo(demo::Options),
+    /// Measures what tracing costs.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
 }
@@ -48,7 +53,8 @@ fn main() -> Result<()> {
         })
         .map(drop),
         Task::Run { args } => run::run(&args),
-        Task::Demo => demo::demo(),
+        Task::Demo(options) => demo::demo(&options),
+        Task::Bench(bench) => bench::bench(&bench),
         Task::Test(options) => test::test(&options),
     }
 }

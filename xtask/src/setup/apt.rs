@@ -41,13 +41,17 @@ pub fn refresh() -> Result<()> {
 ///
 /// # Errors
 /// When apt fails; what was installed by then stays.
-pub fn install<'a>(packages: impl IntoIterator<Item = &'a str>) -> Result<()> {
+pub fn install(packages: &[&str]) -> Result<()> {
+    let install = || {
+        command::run(
+            apt_get()?
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(packages),
+        )
+    };
     let quiet = NoServices::begin()?;
-    let installed = command::run(
-        apt_get()?
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(packages),
-    );
+    // Lists that are older than the mirror name files that it no longer has.
+    let installed = install().or_else(|_stale| refresh().and_then(|()| install()));
     quiet.end()?;
     installed
 }
@@ -74,6 +78,8 @@ const FORBID: &[u8] = b"#!/bin/sh\nexit 101\n";
 impl NoServices {
     fn begin() -> Result<Self> {
         let before = match fs::read(POLICY) {
+            // Ours, of a run that was killed.
+            Ok(script) if script == FORBID => None,
             Ok(script) => Some(script),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error).with_context(|| format!("reading {POLICY}")),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{command, workspace};
 
@@ -14,27 +14,29 @@ pub fn binary() -> PathBuf {
     workspace::target_dir().join("clew-test-collector")
 }
 
-/// Builds it, unless it is there and newer than its sources.
-pub fn ensure() -> Result<()> {
+/// Builds it, unless it is there and newer than its sources. Where it cannot be built, says so.
+pub fn ensure() {
     let sources = workspace::root().join("tests/collector");
     if !sources.is_dir() {
-        return Ok(());
+        return;
     }
     let built = fs::metadata(binary()).and_then(|file| file.modified()).ok();
     if built.is_some_and(|built| newest(&sources).is_ok_and(|source| source < built)) {
         println!("OpenTelemetry Collector: present");
-        return Ok(());
-    }
-    if command::find("go").is_none() {
-        println!("OpenTelemetry Collector: not built, there is no Go");
-        return Ok(());
+        return;
     }
     let mut go = Command::new("go");
     go.args(["build", "-o"])
         .arg(binary())
         .arg(".")
         .current_dir(&sources);
-    command::run(&mut go).context("building the OpenTelemetry Collector")
+    // Not the end of the set-up: everything but the tests that need it works without.
+    if let Err(error) = command::run(&mut go) {
+        println!(
+            "OpenTelemetry Collector: not built, its tests will be skipped or fail: {error:#}"
+        );
+        println!("(it needs the Go that tests/collector/go.mod names, or network to fetch it)");
+    }
 }
 
 /// When the youngest file of a flat directory was changed.

@@ -20,7 +20,7 @@ pub fn setup() -> Result<()> {
     toolchain::ensure()?;
     packages::ensure()?;
     python::ensure()?;
-    collector::ensure()?;
+    collector::ensure();
     println!("setup: complete");
     Ok(())
 }

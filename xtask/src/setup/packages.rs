@@ -9,7 +9,8 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 15] = [
+const NEEDS: [(Sign, &str); 16] = [
+    (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("curl"), "curl"),
     (Sign::Program("python3"), "python3"),
@@ -72,5 +73,5 @@ pub fn ensure() -> Result<()> {
     if !missing.iter().all(|package| apt::is_known(package)) {
         apt::refresh()?;
     }
-    apt::install(missing)
+    apt::install(&missing)
 }

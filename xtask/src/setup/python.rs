@@ -47,5 +47,5 @@ pub fn ensure() -> Result<()> {
 }
 
 fn directory() -> PathBuf {
-    workspace::target_dir().join("venv")
+    workspace::target_dir().join("test-venv")
 }

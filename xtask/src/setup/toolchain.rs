@@ -71,7 +71,7 @@ fn debian() -> Result<()> {
                 DEBIAN_PACKAGES.join(", ")
             );
         }
-        apt::install(DEBIAN_PACKAGES)?;
+        apt::install(&DEBIAN_PACKAGES)?;
     }
     linker(
         Toolchain::Debian
@@ -90,7 +90,7 @@ fn linker(llvm: u32) -> Result<()> {
             apt::refresh()?;
         }
         ensure!(apt::is_known(&package), "apt has no {package}");
-        apt::install([package.as_str()])?;
+        apt::install(&[package.as_str()])?;
     }
     ebpf::install_bpf_linker(llvm)
 }
