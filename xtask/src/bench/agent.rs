@@ -39,9 +39,16 @@ impl Agent {
         let binary = binary.to_str().context("a path in UTF-8")?;
         let mut command = cpu::pinned(cpu::REST, binary);
         command.args(["run", "--output", "otlp", "--protocol", "grpc"]);
-        command.args(["--endpoint", endpoint, "--metrics-address", &metrics.to_string()]);
+        command.args([
+            "--endpoint",
+            endpoint,
+            "--metrics-address",
+            &metrics.to_string(),
+        ]);
         // Defaults are measured, not the settings that whoever runs this has in the environment.
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let process = Process::start("agent", command, None, directory)?;
         let ready = Deadline::after(START).poll(|| {
             let traces = process.output().contains("clew is tracing");
@@ -51,7 +58,11 @@ impl Agent {
             bail!("the agent does not trace; it wrote:\n{}", process.output());
         }
         let family = Family::of(process.pid())?;
-        Ok(Self { process, family, metrics })
+        Ok(Self {
+            process,
+            family,
+            metrics,
+        })
     }
 
     /// The processor time it has taken.
@@ -98,7 +109,10 @@ impl Agent {
         self.process.signal(Signal::SIGTERM)?;
         let status = self.process.wait(LEAVE)?;
         if !status.success() {
-            bail!("the agent failed ({status}); it wrote:\n{}", self.process.output());
+            bail!(
+                "the agent failed ({status}); it wrote:\n{}",
+                self.process.output()
+            );
         }
         Ok(())
     }
@@ -124,7 +138,12 @@ fn drops(text: &str) -> Option<Drops> {
 pub fn added(before: &Drops, after: &Drops) -> Drops {
     after
         .iter()
-        .map(|(name, total)| (name.clone(), total - before.get(name).unwrap_or(&0).min(total)))
+        .map(|(name, total)| {
+            (
+                name.clone(),
+                total - before.get(name).unwrap_or(&0).min(total),
+            )
+        })
         .filter(|&(_, more)| more > 0)
         .collect()
 }
@@ -146,6 +165,9 @@ mod tests {
 
         let after = drops(&text.replace("} 3", "} 5")).expect("counters");
         let more = added(&before, &after);
-        assert_eq!(more.into_iter().collect::<Vec<_>>(), [("kernel chunk_ring_full".to_owned(), 2)]);
+        assert_eq!(
+            more.into_iter().collect::<Vec<_>>(),
+            [("kernel chunk_ring_full".to_owned(), 2)]
+        );
     }
 }

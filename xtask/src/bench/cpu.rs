@@ -52,7 +52,11 @@ impl Family {
             for task in tasks.flatten() {
                 let children = fs::read_to_string(task.path().join("children"));
                 let children = children.unwrap_or_default();
-                unseen.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+                unseen.extend(
+                    children
+                        .split_whitespace()
+                        .filter_map(|pid| pid.parse::<u32>().ok()),
+                );
             }
         }
         Ok(Self(members))
@@ -71,7 +75,9 @@ impl Family {
 fn process_time(pid: Pid) -> Result<Duration> {
     let clock = ClockId::pid_cpu_clock_id(pid);
     let time = clock.and_then(clock_gettime);
-    Ok(time.with_context(|| format!("the processor time of process {pid}"))?.into())
+    Ok(time
+        .with_context(|| format!("the processor time of process {pid}"))?
+        .into())
 }
 
 /// The processor time of one processor since boot, whoever took it. Counted in ticks of 10 ms, by
@@ -92,7 +98,10 @@ pub fn busy(processor: usize) -> Result<Duration> {
     // proc(5): user, nice, system, idle, iowait, irq, softirq, steal, and guest times that are in
     // the first two already.
     ensure!(ticks.len() >= 8, "/proc/stat: too few fields");
-    Ok([0, 1, 2, 5, 6].map(|field| TICK * ticks[field]).iter().sum())
+    Ok([0, 1, 2, 5, 6]
+        .map(|field| TICK * ticks[field])
+        .iter()
+        .sum())
 }
 
 /// Resident memory of a process, in bytes.

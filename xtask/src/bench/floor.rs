@@ -41,6 +41,8 @@ impl Floor {
                 .and_then(|()| program.attach())
                 .with_context(|| format!("attaching to {tracepoint}"))?;
         }
-        Ok(Self { _programs: programs })
+        Ok(Self {
+            _programs: programs,
+        })
     }
 }

@@ -131,7 +131,10 @@ impl Load {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("waiting for answers"),
         }
-        let ready = polled.iter().enumerate().filter(|(_, fd)| fd.any() == Some(true));
+        let ready = polled
+            .iter()
+            .enumerate()
+            .filter(|(_, fd)| fd.any() == Some(true));
         Ok(ready.map(|(number, _)| number).collect())
     }
 }
@@ -177,7 +180,9 @@ impl Connection {
         }
         self.missing = None;
         self.head.clear();
-        Ok(Some(self.open.take().context("an answer without a request")?))
+        Ok(Some(
+            self.open.take().context("an answer without a request")?,
+        ))
     }
 
     /// Adds to the head; once that is complete, the body's length and what has come of it.
@@ -186,7 +191,10 @@ impl Connection {
         let room = (HEAD_MAX - before).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         let Some(end) = memmem::find(&self.head, b"\r\n\r\n") else {
-            ensure!(self.head.len() < HEAD_MAX, "a response head of more than {HEAD_MAX} bytes");
+            ensure!(
+                self.head.len() < HEAD_MAX,
+                "a response head of more than {HEAD_MAX} bytes"
+            );
             return Ok(None);
         };
         let length = body_length(&self.head[..end + 2])?;
@@ -198,10 +206,15 @@ impl Connection {
 fn body_length(head: &[u8]) -> Result<usize> {
     let head = std::str::from_utf8(head).context("a response head that is not ASCII")?;
     let (status, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-    ensure!(status.split(' ').nth(1) == Some("200"), "the server answered: {status}");
+    ensure!(
+        status.split(' ').nth(1) == Some("200"),
+        "the server answered: {status}"
+    );
     let length = fields.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse())?.ok()
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse())?
+            .ok()
     });
     length.with_context(|| format!("no Content-Length in: {head}"))
 }

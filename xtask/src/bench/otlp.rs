@@ -131,7 +131,11 @@ mod tests {
     fn span(kind: u8, name: &str) -> Vec<u8> {
         // Name, kind, start time.
         let fixed = [7 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8];
-        let fields = [message(5, name.as_bytes()), vec![6 << 3, kind], fixed.to_vec()];
+        let fields = [
+            message(5, name.as_bytes()),
+            vec![6 << 3, kind],
+            fixed.to_vec(),
+        ];
         message(2, &fields.concat())
     }
 
@@ -144,14 +148,26 @@ mod tests {
 
     #[track_caller]
     fn check(request: &[u8], server: u64, client: u64, other: u64) {
-        assert_eq!(count(request, b"/r7"), Spans { server, client, other });
+        assert_eq!(
+            count(request, b"/r7"),
+            Spans {
+                server,
+                client,
+                other
+            }
+        );
     }
 
     #[test]
     fn kinds_and_marker() {
         check(&[], 0, 0, 0);
         check(&request(&[]), 0, 0, 0);
-        check(&request(&[span(2, "GET /r7"), span(3, "GET /r7"), span(3, "/r7")]), 1, 2, 0);
+        check(
+            &request(&[span(2, "GET /r7"), span(3, "GET /r7"), span(3, "/r7")]),
+            1,
+            2,
+            0,
+        );
         check(&request(&[span(2, "GET /r8"), span(0, "GET /r7")]), 0, 0, 1);
         let two = [request(&[span(2, "/r7")]), request(&[span(3, "/r7")])];
         check(&two.concat(), 1, 1, 0);

@@ -36,7 +36,9 @@ impl Receiver {
     /// # Errors
     /// When no port or thread can be had.
     pub fn start() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
         let tally = Arc::<Mutex<Tally>>::default();
@@ -74,7 +76,10 @@ impl Receiver {
 
     /// What has come since [`Receiver::expect`].
     pub fn spans(&self) -> Spans {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).spans
+        self.tally
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spans
     }
 }
 
@@ -119,7 +124,9 @@ async fn answer(
         tally.spans += spans;
     }
 
-    let head = Response::builder().header("content-type", "application/grpc").body(())?;
+    let head = Response::builder()
+        .header("content-type", "application/grpc")
+        .body(())?;
     let mut stream = respond.send_response(head, false)?;
     stream.send_data(Bytes::from_static(&[0; 5]), false)?;
     let mut trailers = HeaderMap::new();

@@ -101,7 +101,9 @@ fn server(workload: Workload, directory: &Path, port: u16) -> Result<Command> {
         Workload::Node => script("node", "small.js"),
         Workload::NginxSmall | Workload::NginxFile => {
             let template = fs::read_to_string(sources.join("nginx.conf"))?;
-            let place = directory.to_str().context("a temporary directory in UTF-8")?;
+            let place = directory
+                .to_str()
+                .context("a temporary directory in UTF-8")?;
             let configuration = template
                 .replace("@PORT@", &port.to_string())
                 .replace("@DIRECTORY@", place);

@@ -56,7 +56,10 @@ fn parse(text: &str) -> Result<Saturation> {
         bail!("requests failed: {}", errors.trim());
     }
     let line = text.lines().find(|line| line.contains(" requests in "));
-    let words: Vec<&str> = line.context("no count of requests")?.split_whitespace().collect();
+    let words: Vec<&str> = line
+        .context("no count of requests")?
+        .split_whitespace()
+        .collect();
     let [requests, "requests", "in", seconds, ..] = words[..] else {
         bail!("no count of requests");
     };
