@@ -3,13 +3,13 @@
 //! Flags are kept as text here; [`crate::config`] gives them their meaning together with the
 //! environment and the file, so that all three are checked by the same rules.
 
-use std::ffi::OsString;
+mod run;
+
 use std::io::IsTerminal;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Environment, Flag, Sources};
+pub use run::{FileArgs, RunArgs};
 
 /// What was asked of `clew`.
 #[derive(Debug, Parser)]
@@ -79,17 +79,9 @@ Run it as the user, and in the container, in which `clew run` will run.";
 
 const CONFIG_HELP: &str = "\
 Takes the flags of `clew run`, reads the same file and environment, and prints what would hold.
-Header values and passwords are not shown. To start a configuration file from the defaults:
+Header values and passwords are not shown. To start a configuration file:
 
     clew config --describe > /etc/clew/clew.yaml";
-
-/// Where the configuration file is.
-#[derive(Args, Clone, Debug, Default)]
-pub struct FileArgs {
-    /// Configuration file; /etc/clew/clew.yaml if that exists [env: CLEW_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
 
 /// `clew doctor`.
 #[derive(Args, Clone, Debug)]
@@ -102,7 +94,7 @@ pub struct DoctorArgs {
 /// `clew config`.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// Say above each setting what it is
+    /// Say above each setting what it is, and make comments of the defaults: a file to start from
     #[arg(long)]
     pub describe: bool,
     #[command(flatten)]
@@ -110,281 +102,12 @@ pub struct ConfigArgs {
     pub run: RunArgs,
 }
 
-/// The flags of `clew run`, as text.
-#[derive(Args, Clone, Debug, Default)]
-pub struct RunArgs {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would show it as help")]
-    pub file: FileArgs,
-
-    /// Where spans go; may be repeated. Default: see below [env: CLEW_OUTPUTS]
-    #[arg(
-        long,
-        value_name = "OUTPUT",
-        help_heading = "Output",
-        value_parser = ["otlp", "console", "json"]
-    )]
-    pub output: Vec<String>,
-
-    /// Stop after this time, such as 30s [env: CLEW_DURATION]
-    #[arg(long, value_name = "TIME", help_heading = "Output")]
-    pub duration: Option<String>,
-
-    /// The receiver [default: http://localhost:4317] [env: OTEL_EXPORTER_OTLP_ENDPOINT,
-    /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT]
-    #[arg(long, value_name = "URL", help_heading = "OTLP export")]
-    pub endpoint: Option<String>,
-
-    /// How OTLP travels [default: grpc; http/protobuf if the endpoint's port is 4318] [env:
-    /// OTEL_EXPORTER_OTLP_PROTOCOL]
-    #[arg(
-        long,
-        value_name = "PROTOCOL",
-        help_heading = "OTLP export",
-        value_parser = ["grpc", "http/protobuf"]
-    )]
-    pub protocol: Option<String>,
-
-    /// Header for every request; may be repeated. Others on this host can read it in the process
-    /// list: for secrets use the variable or the file [env: OTEL_EXPORTER_OTLP_HEADERS]
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "OTLP export")]
-    pub header: Vec<String>,
-
-    /// Compression of requests [default: none] [env: OTEL_EXPORTER_OTLP_COMPRESSION]
-    #[arg(
-        long,
-        value_name = "METHOD",
-        help_heading = "OTLP export",
-        value_parser = ["none", "gzip", "zstd"]
-    )]
-    pub compression: Option<String>,
-
-    /// Trace only these executables: by name (nginx, python3*) or by path (/opt/*/bin/*)
-    #[arg(
-        long,
-        value_name = "GLOB",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub include_exe: Vec<String>,
-
-    /// Never trace these executables
-    #[arg(
-        long,
-        value_name = "GLOB",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub exclude_exe: Vec<String>,
-
-    /// Trace only processes whose command line contains this text, or as a whole matches this
-    /// glob, if it has * or ?
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub include_cmd: Vec<String>,
-
-    /// Never trace processes with such a command line
-    #[arg(
-        long,
-        value_name = "TEXT",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub exclude_cmd: Vec<String>,
-
-    /// Trace only containers whose id begins so
-    #[arg(
-        long,
-        value_name = "ID",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub include_container: Vec<String>,
-
-    /// Never trace containers whose id begins so
-    #[arg(
-        long,
-        value_name = "ID",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub exclude_container: Vec<String>,
-
-    /// Trace only this cgroup and those below it, such as /system.slice
-    #[arg(
-        long,
-        value_name = "PATH",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub include_cgroup: Vec<String>,
-
-    /// Never trace this cgroup and those below it
-    #[arg(
-        long,
-        value_name = "PATH",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub exclude_cgroup: Vec<String>,
-
-    /// Trace only connections whose serving end has this port, or one of a range (8000-8999)
-    #[arg(
-        long,
-        value_name = "PORTS",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub include_port: Vec<String>,
-
-    /// Never trace connections with such a port
-    #[arg(
-        long,
-        value_name = "PORTS",
-        help_heading = "Scope (the whole host, if nothing is given)"
-    )]
-    pub exclude_port: Vec<String>,
-
-    /// Which kernel hooks to use [default: auto, the best that works] [env: CLEW_CAPTURE_BACKEND]
-    #[arg(
-        long,
-        value_name = "BACKEND",
-        help_heading = "Capture",
-        value_parser = ["auto", "socket", "syscall"]
-    )]
-    pub backend: Option<String>,
-
-    /// The most bytes copied of one send or receive [default: 4KiB] [env: CLEW_CAPTURE_BYTES]
-    #[arg(long, value_name = "SIZE", help_heading = "Capture")]
-    pub capture_bytes: Option<String>,
-
-    /// Ring buffer between kernel and agent, a power of two [default: 8MiB] [env:
-    /// CLEW_CAPTURE_RING_SIZE]
-    #[arg(long, value_name = "SIZE", help_heading = "Capture")]
-    pub ring_size: Option<String>,
-
-    /// Print the agent's counters to standard error, every 10s or as given (--stats=1s) [env:
-    /// CLEW_METRICS_STATS_INTERVAL]
-    #[arg(
-        long,
-        value_name = "TIME",
-        help_heading = "The agent itself",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "10s"
-    )]
-    pub stats: Option<String>,
-
-    /// Serve the agent's counters to Prometheus at this address, such as 127.0.0.1:9464 [env:
-    /// CLEW_METRICS_ADDRESS]
-    #[arg(long, value_name = "ADDRESS", help_heading = "The agent itself")]
-    pub metrics_address: Option<String>,
-
-    /// error, warn, info, debug or trace; or by module: info,clew::export=debug [default: info]
-    /// [env: CLEW_LOG]
-    #[arg(long, value_name = "LEVEL", help_heading = "The agent itself")]
-    pub log_level: Option<String>,
-
-    /// How log lines look [default: text] [env: CLEW_LOG_FORMAT]
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        help_heading = "The agent itself",
-        value_parser = ["text", "json"]
-    )]
-    pub log_format: Option<String>,
-}
-
-impl RunArgs {
-    /// The flags that were given, with the settings they stand for.
-    #[must_use]
-    pub fn flags(&self) -> Vec<Flag> {
-        let all: &[(&'static str, &'static str, &[String])] = &[
-            ("--output", "outputs", &self.output),
-            ("--duration", "duration", self.duration.as_slice()),
-            ("--endpoint", "otlp.endpoint", self.endpoint.as_slice()),
-            ("--protocol", "otlp.protocol", self.protocol.as_slice()),
-            ("--header", "otlp.headers", &self.header),
-            (
-                "--compression",
-                "otlp.compression",
-                self.compression.as_slice(),
-            ),
-            (
-                "--include-exe",
-                "scope.include.executables",
-                &self.include_exe,
-            ),
-            (
-                "--exclude-exe",
-                "scope.exclude.executables",
-                &self.exclude_exe,
-            ),
-            ("--include-cmd", "scope.include.commands", &self.include_cmd),
-            ("--exclude-cmd", "scope.exclude.commands", &self.exclude_cmd),
-            (
-                "--include-container",
-                "scope.include.containers",
-                &self.include_container,
-            ),
-            (
-                "--exclude-container",
-                "scope.exclude.containers",
-                &self.exclude_container,
-            ),
-            (
-                "--include-cgroup",
-                "scope.include.cgroups",
-                &self.include_cgroup,
-            ),
-            (
-                "--exclude-cgroup",
-                "scope.exclude.cgroups",
-                &self.exclude_cgroup,
-            ),
-            ("--include-port", "scope.include.ports", &self.include_port),
-            ("--exclude-port", "scope.exclude.ports", &self.exclude_port),
-            ("--backend", "capture.backend", self.backend.as_slice()),
-            (
-                "--capture-bytes",
-                "capture.bytes",
-                self.capture_bytes.as_slice(),
-            ),
-            (
-                "--ring-size",
-                "capture.ring_size",
-                self.ring_size.as_slice(),
-            ),
-            ("--stats", "metrics.stats_interval", self.stats.as_slice()),
-            (
-                "--metrics-address",
-                "metrics.address",
-                self.metrics_address.as_slice(),
-            ),
-            ("--log-level", "log.level", self.log_level.as_slice()),
-            ("--log-format", "log.format", self.log_format.as_slice()),
-        ];
-        all.iter()
-            .filter(|(_, _, values)| !values.is_empty())
-            .map(|(name, setting, values)| Flag {
-                name,
-                setting,
-                values: values.to_vec(),
-            })
-            .collect()
-    }
-
-    /// All sources of the configuration: these flags, the process's environment, the file.
-    /// Variables that are not UTF-8 are left out: no setting can be read from them.
-    #[must_use]
-    pub fn sources(&self) -> Sources {
-        let text = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Sources {
-            file: self.file.config.clone(),
-            flags: self.flags(),
-            environment: std::env::vars_os()
-                .filter_map(text)
-                .collect::<Environment>(),
-            terminal: std::io::stdout().is_terminal(),
-        }
-    }
+/// Whether standard output shows colours: it is a terminal, and nobody asked for none
+/// (<https://no-color.org>).
+#[must_use]
+pub fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
 }
 
 /// Reads the process's command line. Help, version and mistakes are printed, and end the process,
@@ -395,111 +118,4 @@ pub fn parse() -> Cli {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn flags(arguments: &[&str]) -> Vec<(&'static str, &'static str, String)> {
-        let all = ["clew", "run"].iter().chain(arguments);
-        match Cli::try_parse_from(all).map(|cli| cli.command) {
-            Ok(Command::Run(run)) => run
-                .flags()
-                .into_iter()
-                .map(|flag| (flag.name, flag.setting, flag.values.join(" ")))
-                .collect(),
-            other => panic!("{arguments:?}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_stand_for_settings() {
-        for (arguments, wanted) in [
-            (&[][..], vec![]),
-            (
-                &["--output", "console", "--output", "otlp"],
-                vec![("--output", "outputs", "console otlp")],
-            ),
-            (
-                &["--stats"],
-                vec![("--stats", "metrics.stats_interval", "10s")],
-            ),
-            (
-                &["--stats=1s", "--endpoint", "http://h"],
-                vec![
-                    ("--endpoint", "otlp.endpoint", "http://h"),
-                    ("--stats", "metrics.stats_interval", "1s"),
-                ],
-            ),
-        ] {
-            let wanted: Vec<_> = wanted
-                .into_iter()
-                .map(|(name, setting, values)| (name, setting, values.to_owned()))
-                .collect();
-            assert_eq!(flags(arguments), wanted, "{arguments:?}");
-        }
-    }
-
-    /// A flag that is forgotten in `RunArgs::flags` would be accepted and do nothing; one whose
-    /// setting is misspelt likewise.
-    #[test]
-    fn every_flag_reaches_a_setting() {
-        let command = Cli::command();
-        let run = command.find_subcommand("run").expect("there is `run`");
-        for argument in run.get_arguments() {
-            let Some(long) = argument.get_long().filter(|long| *long != "config") else {
-                continue;
-            };
-            if long == "help" {
-                continue;
-            }
-            let value = argument
-                .get_possible_values()
-                .first()
-                .map_or("1s", |value| value.get_name())
-                .to_owned();
-            let given = flags(&[&format!("--{long}={value}")]);
-            let [(name, setting, text)] = &given[..] else {
-                panic!("--{long} gave {given:?}");
-            };
-            assert_eq!((*name, text), (format!("--{long}").as_str(), &value));
-            let defaults = crate::config::load(&Sources {
-                file: Some("/dev/null".into()),
-                ..Sources::default()
-            })
-            .expect("the defaults are valid");
-            assert!(
-                defaults
-                    .effective
-                    .iter()
-                    .any(|known| known.path == *setting),
-                "--{long} stands for {setting}, which is no setting"
-            );
-        }
-    }
-
-    #[test]
-    fn mistakes_are_explained() {
-        for (arguments, part) in [
-            (
-                &["run", "--protocol", "grcp"][..],
-                "similar value exists: 'grpc'",
-            ),
-            (
-                &["run", "--endpont", "x"],
-                "similar argument exists: '--endpoint'",
-            ),
-            (&["docter"], "similar subcommand exists: 'doctor'"),
-        ] {
-            let error = Cli::try_parse_from(["clew"].iter().chain(arguments))
-                .expect_err("a mistake")
-                .to_string();
-            assert!(error.contains(part), "{arguments:?}: {error}");
-        }
-    }
-}
+mod tests;

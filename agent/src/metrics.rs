@@ -44,6 +44,10 @@ table! {
         ConnectionForgotten = ("ingest", "connection_forgotten"),
         /// More exchanges were open than the budget allows: the oldest was let go.
         ExchangeBudget = ("stitch", "exchange_budget"),
+        /// An exchange of a process about which nothing could be remembered: there were too many.
+        ProcessBudget = ("stitch", "process_budget"),
+        /// An exchange whose other end was not looked for: there were too many Unix socket pairs.
+        PeerBudget = ("stitch", "peer_budget"),
         /// The export queue was full.
         QueueFull = ("export", "queue_full"),
         /// The receiver refused spans for good.
@@ -92,6 +96,8 @@ table! {
         Notes = ("notes"),
         /// Spans made.
         Spans = ("spans"),
+        /// Spans that left before their parent was known for good, because too many waited.
+        WaitsCut = ("waits_cut"),
         /// Spans not exported because their trace is not sampled.
         SpansUnsampled = ("spans_unsampled"),
         /// Spans exported.

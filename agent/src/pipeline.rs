@@ -21,6 +21,7 @@ use crate::{
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Span, Timestamp},
+    sample::retain_sampled,
     stitch::Stitcher,
 };
 
@@ -207,6 +208,7 @@ impl Pipeline {
 
     /// Gives finished spans their process and wall time, and hands them to the exporter.
     fn pass_on(&mut self) {
+        retain_sampled(&mut self.spans, &self.metrics);
         if self.spans.is_empty() {
             return;
         }

@@ -16,11 +16,12 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     config::{self, Config, LogFormat},
     enrich::{Filter, Host, ProcFs, Processes},
-    export,
+    export::{self, BatchConfig, ExportConfig, OtlpConfig},
     ingest::Ingest,
     kernel::{Backend, Kernel, KernelConfig},
     metrics::{Gauge, Metrics},
-    observe, pipeline::Pipeline,
+    observe,
+    pipeline::Pipeline,
     privilege,
     protocol::{Settings, http1},
     stitch::{RandomIds, StitchConfig, Stitcher},
@@ -49,10 +50,14 @@ pub fn run(config: &Config) -> Result<()> {
     if let Err(error) = privilege::drop_excess() {
         warn!("keeping all of root's capabilities: {error}");
     }
-    let exporter = export::start(export::ExportConfig::from(config), metrics.clone())
-        .context("setting up the output")?;
+    let _server = config
+        .metrics
+        .address
+        .map(|address| observe::serve(address, metrics.clone()))
+        .transpose()?;
+    let exporter = export::start(&export_config(config), &metrics)?;
     let backend = kernel.backend;
-    let pipeline = assemble(config, kernel, exporter, &metrics);
+    let pipeline = assemble(config, kernel, exporter, &metrics)?;
     let (stop, stopped) = mpsc::channel();
     let worker = thread::Builder::new()
         .name("clew-ingest".to_owned())
@@ -104,15 +109,15 @@ fn assemble(
     kernel: Kernel,
     exporter: export::Exporter,
     metrics: &Metrics,
-) -> Pipeline {
+) -> Result<Pipeline> {
     let limits = &config.limits;
     let settings = Settings {
         http1: http1::Limits {
-            head: limits.head_bytes.bytes() as usize,
+            head: limits.head_bytes.0,
             open: limits.pipelined_exchanges,
             ..http1::Limits::default()
         },
-        redaction: Arc::new(http1::Redaction::of(
+        redaction: Arc::new(http1::Redaction::with(
             config.redaction.query_parameters.iter().cloned(),
         )),
     };
@@ -123,15 +128,56 @@ fn assemble(
     };
     let root = Path::new("/");
     let host = Host::read(root, &config.resource_attributes);
-    Pipeline::new(
+    Ok(Pipeline::new(
         kernel,
         Ingest::new(limits.connections, settings, metrics.clone()),
-        Stitcher::new(stitch, Box::new(RandomIds::from_os()), metrics.clone()),
-        Processes::new(Box::new(ProcFs::new(root)), host, limits.processes),
+        Stitcher::new(
+            stitch,
+            Box::new(RandomIds::from_system().context("asking the system for randomness")?),
+            metrics.clone(),
+        ),
+        Processes::new(
+            Box::new(ProcFs::new(Path::new("/proc"))),
+            host,
+            limits.processes,
+        ),
         Filter::new(config.scope.clone()),
         exporter,
         metrics.clone(),
-    )
+    ))
+}
+
+fn export_config(config: &Config) -> ExportConfig {
+    let otlp = &config.otlp;
+    let chosen = |output| config.outputs.contains(&output);
+    ExportConfig {
+        otlp: chosen(config::Output::Otlp).then(|| OtlpConfig {
+            protocol: match otlp.protocol {
+                config::OtlpProtocol::Grpc => export::Protocol::Grpc,
+                config::OtlpProtocol::HttpProtobuf => export::Protocol::HttpProtobuf,
+            },
+            endpoint: otlp.endpoint.clone(),
+            headers: otlp.headers.clone(),
+            compression: match otlp.compression {
+                config::Compression::None => export::Compression::None,
+                config::Compression::Gzip => export::Compression::Gzip,
+                config::Compression::Zstd => export::Compression::Zstd,
+            },
+            timeout: otlp.timeout,
+            certificate: otlp.certificate.clone(),
+            client_key: otlp.client_key.clone(),
+            client_certificate: otlp.client_certificate.clone(),
+        }),
+        console: chosen(config::Output::Console),
+        json: chosen(config::Output::Json),
+        batch: BatchConfig {
+            schedule_delay: config.batch.schedule_delay,
+            max_queue_size: config.batch.max_queue_size,
+            max_queue_bytes: config.limits.export_queue_bytes.0,
+            max_export_batch_size: config.batch.max_export_batch_size,
+            export_timeout: config.batch.export_timeout,
+        },
+    }
 }
 
 fn kernel_config(config: &Config) -> KernelConfig {

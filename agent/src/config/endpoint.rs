@@ -23,23 +23,26 @@ enum Rule {
     Either,
 }
 
-/// The variables' rules.
+/// The variables' rules. Their values are checked when they are completed, and a wrong one is
+/// refused: ignoring it would send traces elsewhere.
 pub fn variables() -> [Standard<Written>; 2] {
     [
         Standard {
             name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            read: |text| Written::new(text, Rule::Exact),
+            read: |text| Ok(Written::new(text, Rule::Exact)),
         },
         Standard {
             name: "OTEL_EXPORTER_OTLP_ENDPOINT",
-            read: |text| Written::new(text, Rule::Base),
+            read: |text| Ok(Written::new(text, Rule::Base)),
         },
     ]
 }
 
 impl Setting for Written {
+    const PRIVATE: bool = true;
+
     fn read(text: &str) -> Result<Self, String> {
-        Self::new(text, Rule::Either)
+        Ok(Self::new(text, Rule::Either))
     }
 
     fn write(&self) -> String {
@@ -51,14 +54,10 @@ const EXPECTED: &str =
     "expected a URL, such as `http://localhost:4317` or `https://collector.example:4318`";
 
 impl Written {
-    fn new(text: &str, rule: Rule) -> Result<Self, String> {
-        let parts = Parts::split(text).ok_or(EXPECTED)?;
-        match parts.scheme {
-            None | Some("http" | "https") => Ok(Self {
-                text: text.to_owned(),
-                rule,
-            }),
-            Some(_) => Err(EXPECTED.to_owned()),
+    fn new(text: &str, rule: Rule) -> Self {
+        Self {
+            text: text.to_owned(),
+            rule,
         }
     }
 
@@ -73,18 +72,16 @@ impl Written {
     ///
     /// # Errors
     ///
-    /// A scheme is missing where none can be assumed.
+    /// It is no such URL, or a scheme is missing where none can be assumed.
     pub fn complete(&self, http: bool, insecure: bool) -> Result<String, String> {
         let parts = Parts::split(&self.text).ok_or(EXPECTED)?;
         let scheme = match (parts.scheme, http) {
-            (Some(scheme), _) => scheme,
+            (Some(scheme @ ("http" | "https")), _) => scheme,
+            (Some(_), _) => return Err(EXPECTED.to_owned()),
             (None, false) if insecure => "http",
             (None, false) => "https",
             (None, true) => {
-                return Err(format!(
-                    "expected a scheme: `http://{0}` or `https://{0}`",
-                    self.text
-                ));
+                return Err("expected `http://` or `https://` before the host".to_owned());
             }
         };
         let authority = match parts.port() {
@@ -222,12 +219,12 @@ mod tests {
                 Some("http://[::1]:9/v1/traces"),
             ),
         ] {
-            let written = Written::new(text, rule).expect(text);
+            let written = Written::new(text, rule);
             let complete = |http| written.complete(http, false).ok();
             assert_eq!(complete(false).as_deref(), Some(grpc), "{text} over gRPC");
             assert_eq!(complete(true).as_deref(), http, "{text} over HTTP");
         }
-        let written = Written::new("h:1", Either).expect("valid");
+        let written = Written::new("h:1", Either);
         assert_eq!(written.complete(false, true).as_deref(), Ok("http://h:1"));
     }
 
@@ -243,7 +240,9 @@ mod tests {
             "http://h h",
             "http://:4317",
         ] {
-            assert!(Written::read(text).is_err(), "{text:?}");
+            let written = Written::new(text, Rule::Either);
+            assert!(written.complete(true, false).is_err(), "{text:?}");
+            assert!(written.complete(false, false).is_err(), "{text:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::Problem;
+use super::keys::unknown_keys;
 use super::origin::Origin;
 use super::value::{Setting, nearest};
 use super::yaml::{Key, Mark, Node, Value};
@@ -256,9 +257,13 @@ impl<'a> Layers<'a> {
             }
         }
         let (file, root) = self.file.as_ref()?;
-        let node = at(root, path)?;
+        let (key, node) = at(root, path)?;
         let (mark, result) = match of_node(node) {
-            Ok(value) => (node.mark, Ok(value)),
+            // A list or a mapping begins in the line below its key.
+            Ok(value) => match node.value {
+                Value::Scalar(_) => (node.mark, Ok(value)),
+                _ => (key.mark, Ok(value)),
+            },
             Err((mark, message)) => (mark, Err(message)),
         };
         let path_of_file = Arc::clone(file);
@@ -338,7 +343,10 @@ fn set<'e>(environment: &'e Environment, name: &str) -> Option<&'e str> {
 }
 
 fn read<T: Setting>(text: &str) -> Result<T, String> {
-    T::read(text).map_err(|message| format!("{message}, not `{text}`"))
+    T::read(text).map_err(|message| match T::PRIVATE {
+        true => message,
+        false => format!("{message}, not `{text}`"),
+    })
 }
 
 fn last<T: Setting>(values: &[String]) -> Result<T, String> {
@@ -381,88 +389,15 @@ fn pairs_of_node(node: &Node) -> NodeResult<Pairs> {
     entries.iter().map(pair).collect()
 }
 
-/// The node at a path, unless nothing is written there.
-fn at<'n>(root: &'n Node, path: &str) -> Option<&'n Node> {
-    let mut node = root;
-    for part in path.split('.') {
-        let Value::Mapping(entries) = &node.value else {
-            return None;
-        };
-        node = &entries.iter().find(|(key, _)| key.name == part)?.1;
-    }
-    (node.value != Value::Null).then_some(node)
-}
-
-/// Refuses what stands under `prefix` in the file and is no setting.
-fn unknown_keys(
-    known: &[&'static str],
-    file: &Arc<Path>,
-    prefix: &str,
-    node: &Node,
-    problems: &mut Vec<Problem>,
-) {
-    let mut refuse = |mark: Mark, message: String| {
-        let path = Arc::clone(file);
-        let place = Origin::File { path, mark };
-        problems.push(Problem { place, message });
+/// What stands at a path, unless nothing is written there.
+fn at<'n>(root: &'n Node, path: &str) -> Option<(&'n Key, &'n Node)> {
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let Value::Mapping(entries) = &root.value else {
+        return None;
     };
-    let entries = match &node.value {
-        Value::Null => return,
-        Value::Mapping(entries) => entries,
-        _ if prefix.is_empty() => {
-            return refuse(node.mark, "expected keys with values".to_owned());
-        }
-        _ => {
-            let section = prefix.trim_end_matches('.');
-            let list = in_words(&children(known, prefix));
-            return refuse(
-                node.mark,
-                format!("`{section}` is a section: expected keys under it: {list}"),
-            );
-        }
-    };
-    let mut sections = Vec::new();
-    for (key, value) in entries {
-        let path = format!("{prefix}{}", key.name);
-        let section = format!("{path}.");
-        if known.contains(&path.as_str()) {
-            continue;
-        } else if known.iter().any(|known| known.starts_with(&section)) {
-            sections.push((section, value));
-        } else {
-            refuse(key.mark, unknown_key(known, prefix, &key.name));
-        }
+    let (key, node) = entries.iter().find(|(key, _)| key.name == first)?;
+    match rest {
+        "" => (node.value != Value::Null).then_some((key, node)),
+        rest => at(node, rest),
     }
-    for (section, value) in sections {
-        unknown_keys(known, file, &section, value, problems);
-    }
-}
-
-fn unknown_key(known: &[&'static str], prefix: &str, name: &str) -> String {
-    let here = children(known, prefix);
-    let elsewhere = known
-        .iter()
-        .find(|path| path.rsplit('.').next() == Some(name));
-    let hint = match (nearest(name, &here), elsewhere) {
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, Some(path)) => format!("did you mean `{path}`?"),
-        (None, None) => format!("known here: {}", in_words(&here)),
-    };
-    format!("unknown key `{prefix}{name}`: {hint}")
-}
-
-/// The keys that may stand directly under `prefix`.
-fn children(known: &[&'static str], prefix: &str) -> Vec<&'static str> {
-    let mut names: Vec<_> = known
-        .iter()
-        .filter_map(|path| path.strip_prefix(prefix))
-        .map(|rest| rest.split_once('.').map_or(rest, |(first, _)| first))
-        .collect();
-    names.dedup();
-    names
-}
-
-fn in_words(names: &[&str]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
 }

@@ -1,17 +1,20 @@
 //! From what was asked (flags, environment, file) to what is valid.
 //!
-//! Two stages: [`layers`] finds each setting's strongest source and reads it; [`load`] checks what
+//! Two stages: `layers` finds each setting's strongest source and reads it; [`load`] checks what
 //! concerns several settings and returns a plain [`Config`], which is passed on as an argument.
 //! Flags come before the environment, that before the file, that before the defaults. A setting is
 //! taken whole from its strongest source: lists and headers of several sources are not merged.
 
 mod endpoint;
 mod error;
+mod keys;
 mod layers;
 mod limits;
 mod origin;
 mod otel;
+mod otlp;
 mod print;
+mod scope;
 mod sections;
 mod value;
 mod yaml;
@@ -25,11 +28,10 @@ pub use layers::{CONFIG_VARIABLE, Effective, Environment, Flag, Pairs, Shown};
 pub use limits::Limits;
 pub use origin::Origin;
 pub(crate) use otel::pairs as parse_pairs;
+pub use otlp::{Batch, Compression, Otlp, OtlpProtocol};
 pub use print::print_effective;
-pub use sections::{
-    Backend, Batch, Capture, Compression, Config, Log, LogFormat, Metrics, Otlp, OtlpProtocol,
-    Output, Redaction, Rules, Scope,
-};
+pub use scope::{Rules, Scope};
+pub use sections::{Backend, Capture, Config, Log, LogFormat, Metrics, Output, Redaction};
 pub use value::{PortRange, Setting, Size};
 pub use yaml::Mark;
 

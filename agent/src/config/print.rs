@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::layers::{Effective, Shown};
+use super::origin::Origin;
 use super::sections::Config;
 
 /// Column at which the comments begin, where the value leaves room.
@@ -12,8 +13,8 @@ const COMMENT_COLUMN: usize = 44;
 /// The effective configuration as YAML; each value has a comment that names its origin. Secrets
 /// are replaced by `<redacted>`.
 ///
-/// `describe` puts what each setting is above it, which makes the output a commented file to start
-/// from.
+/// `describe` puts what each setting is above it, and makes comments of the defaults: a file to
+/// start from, which pins nothing that nobody has chosen.
 #[must_use]
 pub fn print_effective(config: &Config, describe: bool) -> String {
     let mut out = String::new();
@@ -30,7 +31,12 @@ pub fn print_effective(config: &Config, describe: bool) -> String {
         if describe {
             line(&mut out, depth, &format!("# {}", effective.doc), None);
         }
-        setting(&mut out, depth, key, effective);
+        let default = matches!(effective.origin, Origin::Default(_));
+        let key = match describe && default {
+            true => format!("#{key}"),
+            false => key.to_owned(),
+        };
+        setting(&mut out, depth, &key, effective);
     }
     out
 }

@@ -1,16 +1,16 @@
 //! The settings: what there is, what each means, its default.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::{self, Written};
 use super::error::Problem;
 use super::layers::{Effective, Layers, Pairs, Shown, Standard};
 use super::limits::Limits;
 use super::origin::Origin;
 use super::otel;
-use super::value::{PortRange, Setting, Size, choice};
+use super::otlp::{Batch, Otlp};
+use super::scope::Scope;
+use super::value::{Setting, Size, choice};
 
 choice! {
     /// Where spans go.
@@ -21,28 +21,6 @@ choice! {
         Console = "console",
         /// To standard output, one line of OTLP JSON for each batch.
         Json = "json",
-    }
-}
-
-choice! {
-    /// How OTLP travels.
-    OtlpProtocol {
-        /// gRPC over HTTP/2.
-        Grpc = "grpc",
-        /// Protobuf over HTTP/1.1.
-        HttpProtobuf = "http/protobuf",
-    }
-}
-
-choice! {
-    /// Compression of export requests.
-    Compression {
-        /// None.
-        None = "none",
-        /// gzip.
-        Gzip = "gzip",
-        /// Zstandard.
-        Zstd = "zstd",
     }
 }
 
@@ -100,40 +78,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The OTLP receiver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Otlp {
-    /// How.
-    pub protocol: OtlpProtocol,
-    /// The complete URL; with the path for HTTP.
-    pub endpoint: String,
-    /// Sent with every request.
-    pub headers: Pairs,
-    /// Compression of requests.
-    pub compression: Compression,
-    /// For one attempt.
-    pub timeout: Duration,
-    /// Authorities to trust instead of the system's (PEM).
-    pub certificate: Option<PathBuf>,
-    /// The agent's own private key, for mutual TLS (PEM).
-    pub client_key: Option<PathBuf>,
-    /// The agent's own certificate, for mutual TLS (PEM).
-    pub client_certificate: Option<PathBuf>,
-}
-
-/// Batches (OpenTelemetry's batch span processor).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The longest that a finished span waits for its batch to fill.
-    pub schedule_delay: Duration,
-    /// Spans that wait for export; beyond it, new ones are dropped and counted.
-    pub max_queue_size: usize,
-    /// Spans in one request.
-    pub max_export_batch_size: usize,
-    /// For one batch with all its attempts.
-    pub export_timeout: Duration,
-}
-
 /// Capture in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capture {
@@ -144,30 +88,6 @@ pub struct Capture {
     pub bytes: usize,
     /// Bytes of the ring buffer between kernel and agent; a power of two, at least a page.
     pub ring_size: usize,
-}
-
-/// What is traced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// If any are given, only what matches one of each kind of them (processes; ports).
-    pub include: Rules,
-    /// Never what matches one of these; stronger than `include`.
-    pub exclude: Rules,
-}
-
-/// Rules that choose processes and connections. [`crate::enrich::Filter`] applies them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Globs on the executable: on its path if they contain a `/`, else on its file name.
-    pub executables: Vec<String>,
-    /// Globs (or, without `*` and `?`, parts) of the command line.
-    pub commands: Vec<String>,
-    /// Beginnings of container ids.
-    pub containers: Vec<String>,
-    /// Cgroup paths, each with what is below it.
-    pub cgroups: Vec<String>,
-    /// Ports of the serving end.
-    pub ports: Vec<PortRange>,
 }
 
 /// What the agent says of itself in numbers.
@@ -191,13 +111,9 @@ pub struct Log {
 /// What must not be exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redaction {
-    /// Query parameters whose values are replaced by `REDACTED`.
+    /// Query parameters whose values are replaced by `REDACTED`, besides those that always are.
     pub query_parameters: Vec<String>,
 }
-
-/// The parameters that OpenTelemetry's conventions have redacted by default (attribute
-/// `url.query`): signatures and credentials of object stores.
-const QUERY_PARAMETERS: [&str; 4] = ["AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"];
 
 impl Config {
     pub(super) fn read(mut layers: Layers<'_>, terminal: bool) -> Result<Self, Vec<Problem>> {
@@ -213,10 +129,7 @@ impl Config {
             batch: Batch::read(layers),
             resource_attributes: resource_attributes(layers),
             capture: Capture::read(layers),
-            scope: Scope {
-                include: Rules::read(layers, &INCLUDE),
-                exclude: Rules::read(layers, &EXCLUDE),
-            },
+            scope: Scope::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(
@@ -250,8 +163,8 @@ impl Config {
             redaction: Redaction {
                 query_parameters: layers.list(
                     "redaction.query_parameters",
-                    "Query parameters whose values are replaced by REDACTED.",
-                    QUERY_PARAMETERS.map(str::to_owned).to_vec(),
+                    "Query parameters to redact, besides those that always are (token, password, sig, …).",
+                    Vec::new(),
                 ),
             },
             duration: layers.optional("duration", &[], "Stop by itself after this time."),
@@ -298,121 +211,6 @@ fn choose_outputs(given: Vec<Output>, terminal: bool, layers: &mut Layers<'_>) -
     vec![output]
 }
 
-impl Otlp {
-    fn read(layers: &mut Layers<'_>) -> Self {
-        let protocol = layers.optional(
-            "otlp.protocol",
-            &otel::protocol(),
-            "How OTLP travels: grpc or http/protobuf.",
-        );
-        let written: Option<Written> = layers.optional(
-            "otlp.endpoint",
-            &endpoint::variables(),
-            "The receiver's URL. For HTTP, /v1/traces is added to a URL without a path.",
-        );
-        let insecure = layers.value(
-            "otlp.insecure",
-            &otel::insecure(),
-            "For gRPC endpoints written without a scheme: plain HTTP/2 instead of TLS.",
-            false,
-        );
-        let protocol = protocol.unwrap_or_else(|| {
-            let (protocol, reason) = match written.as_ref().and_then(Written::port) {
-                Some(4318) => (
-                    OtlpProtocol::HttpProtobuf,
-                    Some("because the endpoint's port is 4318"),
-                ),
-                _ => (OtlpProtocol::Grpc, None),
-            };
-            let shown = Shown::One(protocol.write());
-            layers.restate("otlp.protocol", shown, Origin::Default(reason));
-            protocol
-        });
-        let endpoint = complete_endpoint(written.as_ref(), protocol, insecure, layers);
-        let otlp = Self {
-            protocol,
-            endpoint,
-            headers: layers.map(
-                "otlp.headers",
-                &otel::headers(),
-                "Headers sent with every request, such as authorization.",
-                otel::pairs,
-                Shown::Secrets,
-            ),
-            compression: layers.value(
-                "otlp.compression",
-                &otel::compression(),
-                "Compression of requests: none, gzip or zstd.",
-                Compression::None,
-            ),
-            timeout: layers.value(
-                "otlp.timeout",
-                &otel::timeout(),
-                "How long one attempt to deliver may take.",
-                Duration::from_secs(10),
-            ),
-            certificate: layers.optional(
-                "otlp.certificate",
-                &otel::certificate(),
-                "PEM file of the authorities to trust instead of the system's.",
-            ),
-            client_key: layers.optional(
-                "otlp.client_key",
-                &otel::client_key(),
-                "PEM file of the agent's private key, for mutual TLS.",
-            ),
-            client_certificate: layers.optional(
-                "otlp.client_certificate",
-                &otel::client_certificate(),
-                "PEM file of the agent's certificate, for mutual TLS.",
-            ),
-        };
-        match (&otlp.client_key, &otlp.client_certificate) {
-            (Some(_), None) => layers.refuse(
-                "otlp.client_key",
-                "a key needs its certificate: set `otlp.client_certificate` too",
-            ),
-            (None, Some(_)) => layers.refuse(
-                "otlp.client_certificate",
-                "a certificate needs its key: set `otlp.client_key` too",
-            ),
-            _ => {}
-        }
-        otlp
-    }
-}
-
-fn complete_endpoint(
-    written: Option<&Written>,
-    protocol: OtlpProtocol,
-    insecure: bool,
-    layers: &mut Layers<'_>,
-) -> String {
-    let http = protocol == OtlpProtocol::HttpProtobuf;
-    let Some(written) = written else {
-        let url = if http {
-            "http://localhost:4318/v1/traces"
-        } else {
-            "http://localhost:4317"
-        };
-        let shown = Shown::One(url.to_owned());
-        layers.restate("otlp.endpoint", shown, Origin::Default(None));
-        return url.to_owned();
-    };
-    match written.complete(http, insecure) {
-        Ok(url) => {
-            let origin = layers.origin("otlp.endpoint");
-            let shown = Shown::One(endpoint::redacted(&url));
-            layers.restate("otlp.endpoint", shown, origin);
-            url
-        }
-        Err(message) => {
-            layers.refuse("otlp.endpoint", message);
-            String::new()
-        }
-    }
-}
-
 /// The agent's own `OTEL_RESOURCE_ATTRIBUTES` describe where it runs (cluster, environment): that
 /// holds for what it traces. Its own service name does not.
 fn resource_attributes(layers: &mut Layers<'_>) -> Pairs {
@@ -442,47 +240,6 @@ fn resource_attributes(layers: &mut Layers<'_>) -> Pairs {
         );
     }
     attributes
-}
-
-impl Batch {
-    fn read(layers: &mut Layers<'_>) -> Self {
-        let batch = Self {
-            schedule_delay: layers.value(
-                "batch.schedule_delay",
-                &otel::in_milliseconds("OTEL_BSP_SCHEDULE_DELAY"),
-                "The longest that a finished span waits for its batch to fill.",
-                Duration::from_secs(1),
-            ),
-            max_queue_size: layers.value(
-                "batch.max_queue_size",
-                &otel::number("OTEL_BSP_MAX_QUEUE_SIZE"),
-                "Spans that wait for export; beyond it, new ones are dropped and counted.",
-                65_536,
-            ),
-            max_export_batch_size: layers.value(
-                "batch.max_export_batch_size",
-                &otel::number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
-                "Spans in one request.",
-                512,
-            ),
-            export_timeout: layers.value(
-                "batch.export_timeout",
-                &otel::in_milliseconds("OTEL_BSP_EXPORT_TIMEOUT"),
-                "How long a batch is tried to be delivered, all attempts together.",
-                Duration::from_secs(30),
-            ),
-        };
-        if batch.max_export_batch_size > batch.max_queue_size {
-            layers.refuse(
-                "batch.max_export_batch_size",
-                format!(
-                    "must not be more than `batch.max_queue_size` ({})",
-                    batch.max_queue_size
-                ),
-            );
-        }
-        batch
-    }
 }
 
 impl Capture {
@@ -521,63 +278,6 @@ impl Capture {
             backend,
             bytes: bytes.0,
             ring_size: ring_size.0,
-        }
-    }
-}
-
-/// The paths of one set of rules.
-struct RulePaths {
-    executables: &'static str,
-    commands: &'static str,
-    containers: &'static str,
-    cgroups: &'static str,
-    ports: &'static str,
-}
-
-const INCLUDE: RulePaths = RulePaths {
-    executables: "scope.include.executables",
-    commands: "scope.include.commands",
-    containers: "scope.include.containers",
-    cgroups: "scope.include.cgroups",
-    ports: "scope.include.ports",
-};
-
-const EXCLUDE: RulePaths = RulePaths {
-    executables: "scope.exclude.executables",
-    commands: "scope.exclude.commands",
-    containers: "scope.exclude.containers",
-    cgroups: "scope.exclude.cgroups",
-    ports: "scope.exclude.ports",
-};
-
-impl Rules {
-    fn read(layers: &mut Layers<'_>, paths: &RulePaths) -> Self {
-        Self {
-            executables: layers.list(
-                paths.executables,
-                "Globs on the executable: on its path if they contain a /, else on its name.",
-                Vec::new(),
-            ),
-            commands: layers.list(
-                paths.commands,
-                "Globs on the whole command line; without * and ?, a part of it.",
-                Vec::new(),
-            ),
-            containers: layers.list(
-                paths.containers,
-                "Container ids, or their beginnings.",
-                Vec::new(),
-            ),
-            cgroups: layers.list(
-                paths.cgroups,
-                "Cgroup paths, such as /system.slice; each with what is below it.",
-                Vec::new(),
-            ),
-            ports: layers.list(
-                paths.ports,
-                "Ports of the serving end, such as 8080 or 8000-8999.",
-                Vec::new(),
-            ),
         }
     }
 }

@@ -120,8 +120,7 @@ fn mistakes_are_named_with_place_and_remedy() {
         ),
         (
             "otlp:\n  endpoint: collector:9\n  protocol: http/protobuf\n",
-            "clew.yaml:2:13: `otlp.endpoint`: expected a scheme: `http://collector:9` or \
-             `https://collector:9`",
+            "clew.yaml:2:13: `otlp.endpoint`: expected `http://` or `https://` before the host",
         ),
         (
             "batch:\n  max_queue_size: 10\n  max_export_batch_size: 11\n",
@@ -130,7 +129,7 @@ fn mistakes_are_named_with_place_and_remedy() {
         ),
         (
             "outputs: [console, json]\n",
-            "clew.yaml:1:10: `outputs`: `console` and `json` both write to standard output: \
+            "clew.yaml:1:1: `outputs`: `console` and `json` both write to standard output: \
              choose one",
         ),
         (
@@ -374,7 +373,7 @@ fn effective_configuration_is_printed_with_origins_and_without_secrets() {
         .iter()
         .find(|line| line.starts_with("ports: [22, 8000-8999] # /"))
         .expect("the ports");
-    assert!(ports.ends_with(".yaml:4:20"), "{ports}");
+    assert!(ports.ends_with(".yaml:4:13"), "{ports}");
 }
 
 /// What is printed is a file that gives the same configuration.
@@ -413,5 +412,56 @@ fn settings_are_listed_once_and_in_sections() {
         unique.sort_unstable();
         unique.dedup();
         assert_eq!(unique.len(), list.len(), "{list:?}");
+    }
+}
+
+/// Variables meant for every program on the host do not stop this one; its endpoint does.
+#[test]
+fn standard_variables_that_contradict() {
+    let config = load_ok("", &[("OTEL_BSP_MAX_QUEUE_SIZE", "100")], &[]);
+    assert_eq!(config.batch.max_export_batch_size, 100);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+
+    let both = [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "200"),
+    ];
+    let config = load_ok("", &both, &[]);
+    assert_eq!(config.batch.max_export_batch_size, 100);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+
+    let error = try_load(
+        "",
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://u:hunter2@h")],
+        &[],
+    );
+    assert_eq!(
+        error.err().as_deref(),
+        Some(
+            "environment OTEL_EXPORTER_OTLP_ENDPOINT: `otlp.endpoint`: expected a URL, such as \
+             `http://localhost:4317` or `https://collector.example:4318`"
+        )
+    );
+}
+
+proptest::proptest! {
+    /// Whatever the file and the variables hold, the answer is a configuration or a message.
+    #[test]
+    fn nonsense_is_refused_calmly(file in "\\PC{0,60}", text in "[ -~é\t\n]{0,40}") {
+        let path: Arc<Path> = Arc::from(Path::new("f"));
+        let mut environment = Environment::new();
+        for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"] {
+            environment.insert(name.to_owned(), text.clone());
+        }
+        let nested = format!("otlp:\n  endpoint: {file}\nscope: {{include: {{ports: {text}}}}}\n");
+        for file in [file, nested] {
+            if let Ok(node) = parse(&path, &file) {
+                let layers = Layers::new(&[], &environment, Some((Arc::clone(&path), node)));
+                if let Ok(config) = Config::read(layers, true) {
+                    let printed = print_effective(&config, false);
+                    proptest::prop_assert!(parse(&path, &printed).is_ok(), "{printed}");
+                }
+            }
+        }
     }
 }

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 /// A kind of value: how it is read from text, how it is written, what may be written.
 pub trait Setting: Sized {
+    /// It may hold a password: messages do not show it.
+    const PRIVATE: bool = false;
+
     /// Reads it.
     ///
     /// # Errors
     ///
-    /// A sentence part that says what is allowed: `expected …` follows the value in the message.
+    /// A sentence part that says what is allowed: `expected …`.
     fn read(text: &str) -> Result<Self, String>;
 
     /// Writes it as [`Self::read`] takes it.

@@ -11,14 +11,24 @@ const RING_BYTES: u32 = 64 << 10;
 pub fn hook_checks() -> Vec<Check> {
     let results = [Backend::Socket, Backend::Syscall].map(|backend| (backend, try_load(backend)));
     let best = results.iter().find_map(|(backend, result)| {
-        result.as_ref().ok().map(|programs| (*backend, programs.clone()))
+        result
+            .as_ref()
+            .ok()
+            .map(|programs| (*backend, programs.clone()))
     });
-    let mut checks = vec![capture(best.as_ref().map(|(backend, _)| *backend), &results)];
+    let mut checks = vec![capture(
+        best.as_ref().map(|(backend, _)| *backend),
+        &results,
+    )];
     for (backend, result) in &results {
         checks.push(backend_check(*backend, result));
     }
     let optional = best.into_iter().flat_map(|(_, programs)| programs);
-    checks.extend(optional.filter(|program| !program.required).map(|p| hook(&p)));
+    checks.extend(
+        optional
+            .filter(|program| !program.required)
+            .map(|p| hook(&p)),
+    );
     checks
 }
 
@@ -76,11 +86,7 @@ fn backend_check(backend: Backend, result: &Result<Vec<ProgramReport>, KernelErr
 }
 
 fn hook(program: &ProgramReport) -> Check {
-    let check = Check::works(
-        &format!("hook.{}", program.tracepoint),
-        program.purpose,
-        "",
-    );
+    let check = Check::works(&format!("hook.{}", program.tracepoint), program.purpose, "");
     match &program.loaded {
         Loaded::Attached => check,
         Loaded::Refused { reason, .. } => {

@@ -109,7 +109,8 @@ impl Host<'_> {
                 Status::Degraded,
                 "state unknown: securityfs is not mounted, or the kernel has no lockdown",
                 "",
-                "",
+                "none needed where the kernel's hooks work; to know it: mount -t securityfs none \
+                 /sys/kernel/security",
             );
         };
         let state = text.split(['[', ']']).nth(1).unwrap_or_default().to_owned();

@@ -84,7 +84,13 @@ impl ProcSource for ProcFs {
     }
 
     fn environment(&self, pid: u32) -> Option<Vec<u8>> {
-        self.read(pid, "environ")
+        let mut variables = self.read(pid, "environ")?;
+        if variables.len() as u64 == READ_MAX {
+            // The last one may be cut: better none than half a value.
+            let end = variables.iter().rposition(|byte| *byte == 0).unwrap_or(0);
+            variables.truncate(end);
+        }
+        Some(variables)
     }
 
     fn cgroups(&self, pid: u32) -> Option<String> {

@@ -16,6 +16,8 @@ struct Interpreter {
     inline: &'static [&'static str],
     /// Words before the program (`deno run app.ts`).
     words: &'static [&'static str],
+    /// Options of one letter may be written together, and with their value (`-um module`, `-mhttp`).
+    clusters: bool,
     /// Endings of the program's file that say nothing.
     endings: &'static [&'static str],
 }
@@ -26,6 +28,7 @@ const NONE: Interpreter = Interpreter {
     program: &[],
     inline: &[],
     words: &[],
+    clusters: false,
     endings: &[],
 };
 
@@ -34,6 +37,7 @@ const PYTHON: Interpreter = Interpreter {
     with_value: &["-W", "-X", "--check-hash-based-pycs"],
     program: &["-m"],
     inline: &["-c", "-"],
+    clusters: true,
     endings: &[".py", ".pyc", ".pyz"],
     ..NONE
 };
@@ -95,6 +99,7 @@ const INTERPRETERS: [Interpreter; 10] = [
         name: "ruby",
         with_value: &["-r", "-I", "-C", "-E"],
         inline: &["-e", "-"],
+        clusters: true,
         endings: &[".rb", ".ru"],
         ..NONE
     },
@@ -103,13 +108,15 @@ const INTERPRETERS: [Interpreter; 10] = [
         with_value: &["-d", "-c", "-z", "-S", "-t"],
         program: &["-f"],
         inline: &["-r", "-R", "-B", "-E", "-a"],
+        clusters: true,
         endings: &[".php", ".phar"],
         ..NONE
     },
     Interpreter {
         name: "perl",
-        with_value: &["-I"],
+        with_value: &["-I", "-M", "-m"],
         inline: &["-e", "-E", "-"],
+        clusters: true,
         endings: &[".pl", ".psgi"],
         ..NONE
     },
@@ -201,12 +208,15 @@ impl Interpreter {
     fn program_name(&self, arguments: &[&str]) -> Option<String> {
         let mut arguments = arguments.iter().copied();
         while let Some(argument) = arguments.next() {
-            if self.inline.contains(&argument) {
+            let (option, value) = self.option(argument);
+            if self.inline.contains(&option) {
                 return None;
-            } else if self.program.contains(&argument) {
-                return self.clean(arguments.next()?);
-            } else if self.with_value.contains(&argument) {
-                arguments.next();
+            } else if self.program.contains(&option) {
+                return self.clean(value.or_else(|| arguments.next())?);
+            } else if self.with_value.contains(&option) {
+                if value.is_none() {
+                    arguments.next();
+                }
             } else if argument == "--" {
                 return self.clean(arguments.next()?);
             } else if !argument.starts_with('-') && !self.words.contains(&argument) {
@@ -214,6 +224,22 @@ impl Interpreter {
             }
         }
         None
+    }
+
+    /// The option in an argument that matters, and the value that is written together with it.
+    fn option<'a>(&self, argument: &'a str) -> (&'a str, Option<&'a str>) {
+        let lists = [self.inline, self.program, self.with_value];
+        let letters = argument.strip_prefix('-').unwrap_or_default();
+        if self.clusters && !letters.starts_with('-') && letters.is_ascii() {
+            for (at, letter) in letters.char_indices() {
+                let matches = |option: &&&'static str| option[1..].chars().eq([letter]);
+                if let Some(option) = lists.into_iter().flatten().find(matches) {
+                    let value = &letters[at + 1..];
+                    return (option, (!value.is_empty()).then_some(value));
+                }
+            }
+        }
+        (argument, None)
     }
 
     /// The name in a script's path, a module, a jar or a class.
@@ -284,6 +310,27 @@ mod tests {
                 "python3 /srv/shop/__main__.py",
                 "shop",
             ),
+            (
+                "/usr/bin/python3.11",
+                "python3 -mhttp.server 8000",
+                "http.server",
+            ),
+            (
+                "/usr/bin/python3.11",
+                "python3 -um http.server 8000",
+                "http.server",
+            ),
+            (
+                "/usr/bin/python3.11",
+                "python3 -Wignore -Ic 1",
+                "python3.11",
+            ),
+            ("/usr/bin/python3.11", "python3 - x", "python3.11"),
+            ("/usr/bin/perl", "perl -MJSON -lane 1 file", "perl"),
+            ("/usr/bin/perl", "perl -MJSON -w app.pl", "app"),
+            ("/usr/bin/ruby3.1", "ruby -rjson -W0 app.rb", "app"),
+            ("/usr/bin/php8.2", "php -dfoo=1 -f a.php", "a"),
+            ("/usr/bin/java", "java -mx512m -jar a.jar", "a"),
             ("/usr/bin/python3.11", "python3", "python3.11"),
             ("/usr/bin/python3.11", "python3 -m", "python3.11"),
             (

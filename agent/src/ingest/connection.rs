@@ -28,10 +28,7 @@ const SKIP_MIN: u64 = 128 << 10;
 /// What is known about the protocol.
 enum Speech {
     /// Too little was seen.
-    Unknown {
-        prefix: [Vec<u8>; 2],
-        tries: u32,
-    },
+    Unknown { prefix: [Vec<u8>; 2], tries: u32 },
     /// A parser understands it.
     Known,
     /// None does.
@@ -175,9 +172,7 @@ impl Tracked {
         let verdict = match protocol::likeness(raw.direction, prefix) {
             Likeness::Yes => Some(Speech::Known),
             Likeness::Perhaps if prefix.len() < PREFIX_MAX => None,
-            Likeness::No | Likeness::Perhaps if self.connection.from_start => {
-                Some(Speech::Foreign)
-            }
+            Likeness::No | Likeness::Perhaps if self.connection.from_start => Some(Speech::Foreign),
             _ if *tries >= LATE_TRIES => Some(Speech::Foreign),
             _ => None,
         };

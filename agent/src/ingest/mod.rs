@@ -105,7 +105,6 @@ impl Ingest {
         let parser = protocol::parser_for(&connection, &self.settings);
         let mut tracked = Tracked::new(connection, socket, parser);
         if wanted {
-            stitcher.connection_opened(&tracked.connection);
             if let Address::Unix { socket, .. } = tracked.connection.address {
                 self.unix.insert(socket, id);
             }
@@ -218,12 +217,7 @@ impl Ingest {
     }
 
     /// A TCP connection's state changed.
-    pub fn changed(
-        &mut self,
-        changed: &Changed,
-        stitcher: &mut Stitcher,
-        spans: &mut Vec<Span>,
-    ) {
+    pub fn changed(&mut self, changed: &Changed, stitcher: &mut Stitcher, spans: &mut Vec<Span>) {
         let id = ConnectionId(changed.connection);
         let end = |reason| ConnectionEnd {
             connection: id,
@@ -250,7 +244,11 @@ impl Ingest {
         let orphans = self
             .unix
             .values()
-            .filter(|id| self.connections.get(id).is_some_and(|t| t.connection.pid == pid))
+            .filter(|id| {
+                self.connections
+                    .get(id)
+                    .is_some_and(|t| t.connection.pid == pid)
+            })
             .map(|&connection| ConnectionEnd {
                 connection,
                 reason: EndReason::ProcessExited,

@@ -238,3 +238,25 @@ fn the_table_is_bounded_and_the_useful_stay() {
     }
     assert_eq!(processes.resource(1, seconds(1)).service, "curl");
 }
+
+proptest::proptest! {
+    /// Processes choose their arguments, variables and names: nothing there can do harm.
+    #[test]
+    fn nonsense_gives_a_resource(
+        name in proptest::collection::vec(0_u8.., 0..20),
+        arguments in "(python3|java|node|-m|-jar|/|[^a]|\0){0,12}",
+        environment in "(OTEL_SERVICE_NAME=|OTEL_RESOURCE_ATTRIBUTES=|[a=,%]|\0|[^a]){0,12}",
+    ) {
+        let mut processes = table(&TestProc::default());
+        processes.exec(&Exec {
+            name: &name,
+            arguments: arguments.as_bytes(),
+            environment: environment.as_bytes(),
+            ..curl(9)
+        });
+        proptest::prop_assert!(!processes.resource(9, seconds(1)).service.is_empty());
+        let paths = cgroup::paths(&arguments);
+        let id = crate::enrich::container_of(&paths).id;
+        proptest::prop_assert!(id.is_none_or(|id| id.len() >= 32));
+    }
+}

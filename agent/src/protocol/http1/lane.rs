@@ -8,7 +8,7 @@ use crate::model::Timestamp;
 use crate::protocol::{Likeness, Wants};
 
 use super::body::{Chunked, Decoded, Framing};
-use super::likeness::{self, Kind};
+use super::likeness::{self, Kind, Place};
 
 /// The bytes of a chunk that are still to be looked at: captured ones, then only counted ones.
 #[derive(Clone, Copy, Debug)]
@@ -136,11 +136,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new() -> Self {
+    /// A lane whose first byte is still to come, or (`joined_late`) one that is older.
+    pub(super) fn new(joined_late: bool) -> Self {
+        let before = match joined_late {
+            true => Before::Seeking,
+            false => Before::Boundary,
+        };
         Self {
-            state: State::Head {
-                before: Before::Boundary,
-            },
+            state: State::Head { before },
             collected: Vec::new(),
             searched: 0,
             begin: (0, Timestamp(0)),
@@ -157,7 +160,7 @@ impl Lane {
             _ => return,
         };
         let start = likeness::without_newlines(bytes.visible);
-        if !start.is_empty() && likeness::of_kind(kind, start) != Likeness::No {
+        if !start.is_empty() && likeness::of_kind(kind, start, Place::Anywhere) != Likeness::No {
             self.state = State::Head { before };
         }
     }
@@ -243,6 +246,7 @@ impl Lane {
             }
         }
         let kept = self.collected.len();
+        let place = self.place();
         let room = limit.saturating_sub(kept).min(bytes.visible.len());
         let view = if kept == 0 {
             &bytes.visible[..room]
@@ -250,9 +254,15 @@ impl Lane {
             self.collected.extend_from_slice(&bytes.visible[..room]);
             &self.collected
         };
-        let is_head = likeness::of_kind(kind, view);
+        let is_head = likeness::of_kind(kind, view, place);
         if is_head == Likeness::No {
-            return self.not_head(true);
+            let step = self.not_head(true);
+            if kept == 0 || matches!(step, Step::NotHead { .. }) {
+                return step;
+            }
+            // What began in an earlier chunk was no head; this chunk may begin one.
+            self.begin_chunk(bytes, kind);
+            return self.step(bytes, time, kind, limit);
         }
         let end = end_of_head(view, self.searched);
         self.searched = view.len();
@@ -328,7 +338,9 @@ impl Lane {
         let State::Head { .. } = self.state else {
             return None;
         };
-        if likeness::of_kind(kind, &collected) != Likeness::Yes || !collected.contains(&b'\n') {
+        if likeness::of_kind(kind, &collected, self.place()) != Likeness::Yes
+            || !collected.contains(&b'\n')
+        {
             return None;
         }
         match self.head_found(Cow::Owned(collected), true) {
@@ -362,12 +374,22 @@ impl Lane {
         true
     }
 
-    /// The bytes put aside, with those of a new chunk.
-    pub(super) fn collected_with<'a>(&'a self, data: &'a [u8]) -> Cow<'a, [u8]> {
-        if self.collected.is_empty() {
-            return Cow::Borrowed(likeness::without_newlines(data));
+    /// What the bytes put aside are, with those of a new chunk: requests, responses.
+    pub(super) fn likeness(&self, data: &[u8]) -> [Likeness; 2] {
+        let joined = match self.collected.as_slice() {
+            [] => Cow::Borrowed(likeness::without_newlines(data)),
+            before => Cow::Owned([before, data].concat()),
+        };
+        [Kind::Requests, Kind::Responses].map(|kind| likeness::of_kind(kind, &joined, self.place()))
+    }
+
+    fn place(&self) -> Place {
+        match self.state {
+            State::Head {
+                before: Before::Boundary,
+            } => Place::Expected,
+            _ => Place::Anywhere,
         }
-        Cow::Owned([self.collected.as_slice(), data].concat())
     }
 
     /// Goes on after a head.

@@ -45,6 +45,16 @@ pub(super) enum Kind {
     Responses,
 }
 
+/// Where bytes stand that may begin a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the beginning of a stream, or where another message ended.
+    Expected,
+    /// After bytes that were not seen or not understood: perhaps in the middle of a message, so
+    /// that `OST` may be what is left of `POST`. Only known methods count.
+    Anywhere,
+}
+
 /// Whether `data`, the first bytes of a chunk, begin a request or a response of HTTP/1.
 ///
 /// Either may come first in either direction (a connection may be joined late), so the direction
@@ -53,8 +63,8 @@ pub(super) enum Kind {
 pub fn likeness(_direction: Direction, data: &[u8]) -> Likeness {
     let data = without_newlines(data);
     match (
-        of_kind(Kind::Requests, data),
-        of_kind(Kind::Responses, data),
+        of_kind(Kind::Requests, data, Place::Expected),
+        of_kind(Kind::Responses, data, Place::Expected),
     ) {
         (Likeness::Yes, _) | (_, Likeness::Yes) => Likeness::Yes,
         (Likeness::Perhaps, _) | (_, Likeness::Perhaps) => Likeness::Perhaps,
@@ -72,9 +82,9 @@ pub(super) fn without_newlines(data: &[u8]) -> &[u8] {
 }
 
 /// Whether `data` begins a message of this kind.
-pub(super) fn of_kind(kind: Kind, data: &[u8]) -> Likeness {
+pub(super) fn of_kind(kind: Kind, data: &[u8], place: Place) -> Likeness {
     match kind {
-        Kind::Requests => request(data),
+        Kind::Requests => request(data, place),
         Kind::Responses => response(data),
     }
 }
@@ -93,7 +103,7 @@ fn response(data: &[u8]) -> Likeness {
     }
 }
 
-fn request(data: &[u8]) -> Likeness {
+fn request(data: &[u8], place: Place) -> Likeness {
     let capital = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
     let length = data
         .iter()
@@ -104,6 +114,9 @@ fn request(data: &[u8]) -> Likeness {
         return Likeness::No;
     }
     let (method, rest) = data.split_at(length);
+    if place == Place::Anywhere && !METHODS.iter().any(|known| known.starts_with(method)) {
+        return Likeness::No;
+    }
     let target = match rest {
         [] => return Likeness::Perhaps,
         [b' ', target @ ..] if !method.is_empty() => target,
@@ -113,7 +126,11 @@ fn request(data: &[u8]) -> Likeness {
     if method == b"PRI" {
         return Likeness::No;
     }
-    if METHODS.contains(&method) {
+    let known = METHODS.contains(&method);
+    if !known && place == Place::Anywhere {
+        return Likeness::No;
+    }
+    if known {
         match target {
             [] => return Likeness::Perhaps,
             [b'/', ..] => return Likeness::Yes,
@@ -193,11 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_of_a_method_is_none() {
+        for rest in [
+            "OST /x HTTP/1.1\r\n",
+            "ROB /x HTTP/1.1\r\n",
+            "GE / HTTP/1.1\r\n",
+        ] {
+            assert_eq!(request(rest.as_bytes(), Place::Anywhere), Likeness::No);
+            assert_eq!(request(rest.as_bytes(), Place::Expected), Likeness::Yes);
+        }
+        assert_eq!(request(b"POST /x", Place::Anywhere), Likeness::Yes);
+        assert_eq!(request(b"PO", Place::Anywhere), Likeness::Perhaps);
+    }
+
+    #[test]
     fn a_line_without_end_is_given_up() {
         let mut line = b"FROBNICATE /".to_vec();
         line.resize(LINE_MAX - 1, b'a');
-        assert_eq!(request(&line), Likeness::Perhaps);
+        assert_eq!(request(&line, Place::Expected), Likeness::Perhaps);
         line.resize(2 * LINE_MAX, b'a');
-        assert_eq!(request(&line), Likeness::No);
+        assert_eq!(request(&line, Place::Expected), Likeness::No);
     }
 }

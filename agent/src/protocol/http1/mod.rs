@@ -48,7 +48,6 @@ use crate::model::{
 use super::{Likeness, Parser, Wants};
 use exchange::{Ending, Exchanges, Moved};
 use lane::{Bytes, Lane};
-use likeness::Kind;
 
 pub use likeness::likeness;
 pub use redact::Redaction;
@@ -112,7 +111,7 @@ impl Http1 {
                 Address::Unix { .. } => None,
             },
             requests: None,
-            lanes: [Lane::new(), Lane::new()],
+            lanes: [(); 2].map(|()| Lane::new(!connection.from_start)),
             exchanges: Exchanges::new(connection.from_start),
             responses_ended: None,
             ends: [None; 2],
@@ -141,10 +140,7 @@ impl Http1 {
             self.lane(chunk.direction).seek();
         }
         let lane = self.lane(chunk.direction);
-        let start = lane.collected_with(bytes.captured());
-        let kinds = [Kind::Requests, Kind::Responses].map(|kind| likeness::of_kind(kind, &start));
-        drop(start);
-        let requests = match kinds {
+        let requests = match lane.likeness(bytes.captured()) {
             [Likeness::Yes, _] => chunk.direction,
             [_, Likeness::Yes] => chunk.direction.opposite(),
             [Likeness::No, Likeness::No] => return self.pass(chunk.direction),

@@ -73,12 +73,13 @@ impl Default for Redaction {
 }
 
 impl Redaction {
-    /// Redacts the values of exactly these parameters, whatever the case of their letters.
-    pub fn of(parameters: impl IntoIterator<Item = String>) -> Self {
+    /// Redacts the values of these parameters besides the built-in ones, whatever the case of
+    /// their letters.
+    pub fn with(parameters: impl IntoIterator<Item = String>) -> Self {
         let lower = |name: String| Cow::Owned(name.to_ascii_lowercase());
-        Self {
-            secret: parameters.into_iter().map(lower).collect(),
-        }
+        let mut redaction = Self::default();
+        redaction.secret.extend(parameters.into_iter().map(lower));
+        redaction
     }
 
     /// A query with the values of secret parameters replaced.
@@ -164,8 +165,10 @@ mod tests {
 
     #[test]
     fn a_list_of_ones_own() {
-        let own = Redaction::of(["Card".to_owned()]);
-        assert_eq!(own.query("card=1&sig=2"), "card=REDACTED&sig=2");
-        assert_eq!(Redaction::of([]).query("sig=2"), "sig=2");
+        let own = Redaction::with(["Card".to_owned()]);
+        assert_eq!(
+            own.query("card=1&sig=2&id=3"),
+            "card=REDACTED&sig=REDACTED&id=3"
+        );
     }
 }

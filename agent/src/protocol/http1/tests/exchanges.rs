@@ -28,7 +28,7 @@ fn keep_alive() {
          in: GET /b HTTP/1.1||
          out: HTTP/1.1 404 Not Found|Content-Length: 2||no",
         "0 server @0 1..2 complete POST /a 201 req=3 res=0
-         1 server @44 3..4 complete GET /b 404 res=2",
+         1 server @42 3..4 complete GET /b 404 res=2",
     );
 }
 
@@ -54,7 +54,7 @@ fn chunked_both_ways() {
          out: 3|abc|0|Trailer: x|
          out: |HTTP/1.1 200 OK|Content-Length: 0||",
         "0 server @0 1..4 complete POST / 200 req=4 res=13
-         1 server @72 1..4 complete GET /b 200 res=0",
+         1 server @71 1..4 complete GET /b 200 res=0",
     );
 }
 
@@ -91,7 +91,7 @@ fn refused_expectation_and_the_next_request() {
          in: GET /b HTTP/1.1||
          out: HTTP/1.1 200 OK|Content-Length: 0||",
         "0 server @0 1..2 complete PUT /a 413 req=0 res=0 (response before end of request)
-         1 server @64 3..4 complete GET /b 200 res=0",
+         1 server @60 3..4 complete GET /b 200 res=0",
     );
 }
 
@@ -122,7 +122,7 @@ fn connect_ends_at_the_tunnel() {
          out: GET / HTTP/1.1||
          end closed",
         "0 client @0 1..2 complete CONNECT - 407 res=2 error=407
-         1 client @41 3..4 complete CONNECT - 200",
+         1 client @39 3..4 complete CONNECT - 200",
     );
 }
 
@@ -206,7 +206,7 @@ fn line_feeds_and_folded_lines() {
         "in: GET /a HTTP/1.1\\nHost: h\\nX: a|\\tContent-Length: 7\\n\\nGET /b HTTP/1.1\\n\\n
          out: HTTP/1.1 200 OK\\nContent-Length:|  3|X: y\\n\\nabcHTTP/1.1 200|Content-Length : 0||",
         "0 server @0 1..2 complete GET /a 200 res=3
-         1 server @54 1..2 complete GET /b 200 res=0",
+         1 server @50 1..2 complete GET /b 200 res=0",
     );
 }
 
@@ -220,8 +220,8 @@ fn targets() {
          out: FROB /x HTTP/1.1|Host: h||
          in: HTTP/1.1 200 OK|Content-Length: 0||",
         "0 client @0 1..2 complete GET http://REDACTED:REDACTED@h:81/a?sig=REDACTED 200 res=0
-         1 client @55 3..4 complete OPTIONS http://h 200 res=0
-         2 client @86 5..6 complete HTTP http://h/x 200 res=0",
+         1 client @53 3..4 complete OPTIONS http://h 200 res=0
+         2 client @84 5..6 complete HTTP http://h/x 200 res=0",
     );
 }
 

@@ -1,0 +1,68 @@
+//! What a connection adds to a span's attributes (OpenTelemetry semantic conventions, "General
+//! network connection attributes" and "General server and client attributes").
+
+use std::net::SocketAddr;
+
+use crate::model::{Address, Attribute, Connection, Side};
+
+/// Adds the attributes of the connection that the protocol did not give.
+///
+/// An address and its port go together: where the protocol named the address (`Host`,
+/// `Forwarded`), the connection's port may be another host's, and is left out.
+/// `network.local.*` is opt-in in the conventions and says nothing here that `server.*` does not.
+pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Connection, side: Side) {
+    attributes.reserve(8);
+    match &connection.address {
+        Address::Tcp { local, remote } => {
+            let family = if remote.is_ipv4() { "ipv4" } else { "ipv6" };
+            add(attributes, "network.type", || family.into());
+            add(attributes, "network.transport", || "tcp".into());
+            let (address, port) = ("network.peer.address", "network.peer.port");
+            add_socket(attributes, address, port, *remote);
+            let server = match side {
+                Side::Client => *remote,
+                Side::Server => *local,
+            };
+            add_socket(attributes, "server.address", "server.port", server);
+            if side == Side::Server {
+                add_socket(attributes, "client.address", "client.port", *remote);
+            }
+        }
+        Address::Unix { path, .. } => {
+            add(attributes, "network.transport", || "unix".into());
+            if !path.is_empty() {
+                add(attributes, "server.address", || path.clone().into());
+                if side == Side::Client {
+                    add(attributes, "network.peer.address", || path.clone().into());
+                }
+            }
+        }
+    }
+}
+
+fn has(attributes: &[Attribute], key: &str) -> bool {
+    attributes.iter().any(|attribute| attribute.key == key)
+}
+
+fn add(
+    attributes: &mut Vec<Attribute>,
+    key: &'static str,
+    value: impl FnOnce() -> crate::model::Value,
+) {
+    if !has(attributes, key) {
+        attributes.push(Attribute::new(key, value()));
+    }
+}
+
+fn add_socket(
+    attributes: &mut Vec<Attribute>,
+    address: &'static str,
+    port: &'static str,
+    socket: SocketAddr,
+) {
+    if has(attributes, address) {
+        return;
+    }
+    attributes.push(Attribute::new(address, socket.ip().to_string()));
+    add(attributes, port, || i64::from(socket.port()).into());
+}

@@ -1,0 +1,3 @@
+module clew.test/service
+
+go 1.21

@@ -1,0 +1,215 @@
+//! Agents under test.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use clew_testbed::{Deadline, Process};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::{otlp, require};
+
+/// How the agent captures: the value of `--backend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The socket tracepoints.
+    Socket,
+    /// The system call tracepoints.
+    Syscall,
+}
+
+impl Backend {
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Syscall => "syscall",
+        }
+    }
+}
+
+/// A running agent that traces the whole host and prints OTLP as JSON lines.
+///
+/// It ends with its guard. Shared ones have none: they end with this process, because they were
+/// started (by setpriv(1)'s `--pdeathsig`) from a thread that ends with it.
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+    reader: JoinHandle<()>,
+    store: Arc<Store>,
+    faults: Arc<Mutex<Vec<String>>>,
+    metrics: SocketAddr,
+    directory: TempDir,
+}
+
+impl Agent {
+    /// Loading and attaching take well below a second; a busy machine takes longer.
+    const START: Duration = Duration::from_secs(60);
+
+    /// The agent of a backend that all tests of this process share.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn shared(backend: Backend) -> &'static Self {
+        static AGENTS: [OnceLock<Agent>; 2] = [const { OnceLock::new() }; 2];
+        AGENTS[backend as usize].get_or_init(|| match Self::start(backend, &[]) {
+            Ok(agent) => agent,
+            Err(error) => panic!("starting the agent with backend {backend:?}: {error:#}"),
+        })
+    }
+
+    /// Starts an agent, and waits until it traces.
+    ///
+    /// # Errors
+    /// When it does not come to tracing; with what it wrote.
+    pub fn start(backend: Backend, arguments: &[&str]) -> Result<Self> {
+        let directory = clew_testbed::temp_dir()?;
+        let metrics = free_address()?;
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(require::agent().map_err(|missing| anyhow!(missing))?)
+            .args(["run", "--output", "json", "--backend", backend.name()])
+            .args(["--metrics-address", &metrics.to_string()])
+            .args(arguments)
+            .stderr(File::create(directory.path().join("agent.log"))?);
+
+        let store = Arc::<Store>::default();
+        let faults = Arc::<Mutex<Vec<String>>>::default();
+        let (started, process) = mpsc::channel();
+        let reader = std::thread::spawn({
+            let (store, faults) = (store.clone(), faults.clone());
+            move || match start_with_pipe(command) {
+                Err(error) => drop(started.send(Err(error))),
+                Ok((process, output)) => {
+                    drop(started.send(Ok(process)));
+                    read_spans(output, &store, &faults);
+                }
+            }
+        });
+        let agent = Self {
+            process: process.recv().context("the agent's reader is gone")??,
+            reader,
+            store,
+            faults,
+            metrics,
+            directory,
+        };
+        agent.wait_until_tracing()?;
+        Ok(agent)
+    }
+
+    fn wait_until_tracing(&self) -> Result<()> {
+        let tracing = Deadline::after(Self::START).poll(|| {
+            let ended = self.process.has_ended();
+            let ready = self.log().contains("clew is tracing");
+            (ready || ended).then_some(ready)
+        });
+        ensure!(
+            tracing == Some(true),
+            "it does not trace; it wrote:\n{}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    /// The spans that it has exported so far.
+    ///
+    /// # Panics
+    /// When it has written something else than OTLP to its standard output.
+    #[must_use]
+    pub fn spans(&self) -> &Store {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(faults.is_empty(), "on the agent's output: {faults:#?}");
+        &self.store
+    }
+
+    /// Scrapes its metrics.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        match Metrics::scrape(self.metrics) {
+            Ok(metrics) => metrics,
+            Err(error) => panic!("{error:#}; the agent wrote:\n{}", self.log()),
+        }
+    }
+
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("agent.log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Resident memory in bytes (`VmRSS`, proc_pid_status(5)).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("VmRSS")?.parse::<u64>()? * 1024)
+    }
+
+    /// Asks it to end, and waits until it has and all its output is read.
+    ///
+    /// # Errors
+    /// When it does not end within 10 s: twice what it may need, and more for a busy machine.
+    pub fn stop(mut self) -> Result<(ExitStatus, Arc<Store>, String)> {
+        self.process.signal(Signal::SIGTERM)?;
+        let status = self.process.wait(Duration::from_secs(10))?;
+        self.reader
+            .join()
+            .map_err(|_| anyhow!("reading the agent's output failed"))?;
+        let log = std::fs::read_to_string(self.directory.path().join("agent.log"))?;
+        Ok((status, self.store, log))
+    }
+}
+
+fn start_with_pipe(mut command: Command) -> Result<(Process, std::io::PipeReader)> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer);
+    let process = Process::start_with_own_output("clew", command, None)?;
+    Ok((process, reader))
+}
+
+fn read_spans(output: std::io::PipeReader, store: &Store, faults: &Mutex<Vec<String>>) {
+    for line in BufReader::new(output).lines() {
+        match line
+            .map_err(Into::into)
+            .and_then(|line| otlp::parse_line(&line))
+        {
+            Ok(spans) => store.add(spans),
+            Err(error) => faults
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(format!("{error:#}")),
+        }
+    }
+}
+
+/// An address on the loopback that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

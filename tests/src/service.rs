@@ -1,0 +1,262 @@
+//! The programs under trace: how each is started.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clew_testbed::Process;
+
+use crate::require::{self, Need};
+use crate::stage::{Stage, with};
+
+/// A runtime with a service that carries out plans ([`crate::plan`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Python's `http.server`: a thread per connection.
+    Python,
+    /// A WSGI application in gunicorn, on a pool of threads in a forked worker.
+    Wsgi,
+    /// Node's `http`: an event loop.
+    Node,
+    /// Go's `net/http`: goroutines.
+    Go,
+    /// The JDK's HTTP server and client: a pool of threads.
+    Java,
+}
+
+impl Runtime {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Python, Self::Wsgi, Self::Node, Self::Go, Self::Java];
+
+    /// What all of them need.
+    pub const NEEDS: &'static [Need] = &[
+        Need::Python,
+        Need::Program("node"),
+        Need::Program("go"),
+        Need::Program("javac"),
+    ];
+
+    /// Whether each request is served by one thread from its head to its answer, with blocking
+    /// sockets: then that thread is proof of a parent at any concurrency.
+    #[must_use]
+    pub const fn has_thread_per_request(self) -> bool {
+        matches!(self, Self::Python | Self::Wsgi | Self::Java)
+    }
+
+    /// Starts its service on a port of the stage's loopback, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it cannot be built or does not listen.
+    pub fn start(self, stage: &Stage, port: u16) -> Result<Process> {
+        let name = format!("{self:?}-{port}");
+        let listen = port.to_string();
+        let command = match self {
+            Self::Python => python("service.py", &[&listen])?,
+            Self::Wsgi => {
+                let bind = format!("127.0.0.1:{port}");
+                let options = ["--bind", &bind, "--worker-class", "gthread"];
+                let sizes = [
+                    "--threads",
+                    "128",
+                    "--keep-alive",
+                    "60",
+                    "--backlog",
+                    "1024",
+                ];
+                let command = with(gunicorn()?, &options);
+                with(with(command, &sizes), &["wsgi:application"])
+            }
+            Self::Node => with(Command::new("node"), &[&source("service.js"), &listen]),
+            Self::Go => with(Command::new(built(&GO)?), &[&listen]),
+            Self::Java => {
+                let classes = built(&JAVA)?;
+                // Half of the start-up time is the second compiler's; without `nodelay` each
+                // answer waits for a delayed acknowledgement.
+                let mut command = Command::new("java");
+                command
+                    .args(["-XX:TieredStopAtLevel=1", "-Xmx128m"])
+                    .args(["-Dsun.net.httpserver.nodelay=true", "-cp"])
+                    .arg(classes)
+                    .args(["Service", &listen]);
+                command
+            }
+        };
+        listening(stage.start(&name, command)?, port)
+    }
+}
+
+fn python(program: &str, arguments: &[&str]) -> Result<Command> {
+    let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
+    Ok(with(
+        with(Command::new(python), &[&source(program)]),
+        arguments,
+    ))
+}
+
+fn gunicorn() -> Result<Command> {
+    let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
+    let mut command = Command::new(python);
+    command.args(["-m", "gunicorn"]).current_dir(source(""));
+    Ok(command)
+}
+
+/// A Python program of `tests/services`.
+///
+/// # Errors
+/// Without the tests' Python environment.
+pub fn python_program(name: &str, arguments: &[&str]) -> Result<Command> {
+    python(name, arguments)
+}
+
+/// Starts nginx with these directives inside its `http` block.
+///
+/// # Errors
+/// When it does not listen on the port.
+pub fn nginx(stage: &Stage, name: &str, http: &str, port: u16) -> Result<Process> {
+    listening(stage.start(name, nginx_command(stage, name, http)?)?, port)
+}
+
+/// The command of [`nginx`], to be started elsewhere.
+///
+/// # Errors
+/// When its configuration cannot be written, or nginx is not installed.
+pub fn nginx_command(stage: &Stage, name: &str, http: &str) -> Result<Command> {
+    let directory = stage.directory().join(name);
+    std::fs::create_dir_all(directory.join("www"))?;
+    let shown = directory.display();
+    let configuration = directory.join("nginx.conf");
+    std::fs::write(
+        &configuration,
+        format!(
+            "daemon off; worker_processes 1; user root; pid {shown}/nginx.pid;
+             events {{ worker_connections 16384; }}
+             http {{
+               log_format path '$uri'; access_log {shown}/access.log path;
+               client_body_temp_path {shown}/client; proxy_temp_path {shown}/proxy;
+               fastcgi_temp_path {shown}/fastcgi; uwsgi_temp_path {shown}/uwsgi;
+               scgi_temp_path {shown}/scgi;
+               sendfile on; keepalive_requests 1000000; client_max_body_size 0;
+               root {shown}/www;
+               {http}
+             }}\n"
+        ),
+    )?;
+    let mut command = Command::new(require::find(NGINX).map_err(anyhow::Error::msg)?);
+    command.args(["-e", "stderr", "-c"]).arg(configuration);
+    Ok(command)
+}
+
+/// nginx.
+pub const NGINX: Need = Need::Program("nginx");
+/// curl.
+pub const CURL: Need = Need::Program("curl");
+/// HAProxy.
+pub const HAPROXY: Need = Need::Program("haproxy");
+/// The load generator wrk.
+pub const WRK: Need = Need::Program("wrk");
+
+/// nginx's directives for a proxy that puts `/nginx` before the path, with kept connections to
+/// what is behind it.
+#[must_use]
+pub fn nginx_proxy(port: u16, backend: u16) -> String {
+    format!(
+        "upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}
+         server {{
+           listen 127.0.0.1:{port} backlog=1024;
+           location / {{
+             proxy_pass http://backend/nginx/;
+             proxy_http_version 1.1; proxy_set_header Connection '';
+           }}
+         }}"
+    )
+}
+
+/// Starts HAProxy as a proxy that puts `/haproxy` before the path.
+///
+/// # Errors
+/// When it does not listen.
+pub fn haproxy(stage: &Stage, port: u16, backend: u16) -> Result<Process> {
+    let configuration = stage.directory().join("haproxy.cfg");
+    std::fs::write(
+        &configuration,
+        format!(
+            "global\n  maxconn 4096\n  nbthread 1\n\
+             defaults\n  mode http\n  timeout connect 10s\n  timeout client 60s\n  \
+             timeout server 60s\n\
+             listen proxy\n  bind 127.0.0.1:{port}\n  http-request set-path /haproxy%[path]\n  \
+             server backend 127.0.0.1:{backend}\n"
+        ),
+    )?;
+    let mut command = Command::new(require::find(HAPROXY).map_err(anyhow::Error::msg)?);
+    command.arg("-db").arg("-f").arg(configuration);
+    listening(stage.start("haproxy", command)?, port)
+}
+
+/// Waits until a process listens on a port of its loopback.
+///
+/// # Errors
+/// When it does not within a minute: Java on a busy machine takes its time.
+pub fn listening(mut process: Process, port: u16) -> Result<Process> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    process.wait_listening(address, Duration::from_secs(60))?;
+    Ok(process)
+}
+
+/// A file of `tests/services`.
+#[must_use]
+pub fn source(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("services");
+    path.join(name).display().to_string()
+}
+
+/// A service that is compiled once per run of the tests.
+struct Built {
+    output: &'static str,
+    compile: fn(&Path) -> Command,
+    done: OnceLock<Result<PathBuf, String>>,
+}
+
+static GO: Built = Built {
+    output: "target/test-services/go-service",
+    compile: |output| {
+        let mut command = Command::new("go");
+        command.args(["build", "-o"]).arg(output).arg(".");
+        command
+            .current_dir(source("go"))
+            .env("GOTOOLCHAIN", "local");
+        command
+    },
+    done: OnceLock::new(),
+};
+
+static JAVA: Built = Built {
+    output: "target/test-services/java",
+    compile: |output| {
+        let mut command = Command::new("javac");
+        command.arg("-d").arg(output).arg(source("Service.java"));
+        command
+    },
+    done: OnceLock::new(),
+};
+
+fn built(service: &Built) -> Result<PathBuf> {
+    let done = service.done.get_or_init(|| {
+        let output = require::workspace().join(service.output);
+        compile((service.compile)(&output), &output).map_err(|error| format!("{error:#}"))?;
+        Ok(output)
+    });
+    done.clone().map_err(anyhow::Error::msg)
+}
+
+fn compile(mut command: Command, output: &Path) -> Result<()> {
+    if let Some(directory) = output.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let result = command.output().context("starting a compiler")?;
+    let errors = String::from_utf8_lossy(&result.stderr);
+    ensure!(result.status.success(), "{errors}");
+    Ok(())
+}

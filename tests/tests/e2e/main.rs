@@ -1,0 +1,27 @@
+//! End to end: real programs, traced by the real agent, compared with what they did.
+//!
+//! Each case runs on both backends. What a machine lacks skips a case with a word about it;
+//! `CLEW_REQUIRE=1` makes that a failure.
+
+/// Makes a test of each case and backend: `socket::<case>` and `syscall::<case>`.
+macro_rules! on_both_backends {
+    ($($case:ident),+ $(,)?) => {
+        mod socket {
+            $(#[test] fn $case() { super::$case(clew_tests::Backend::Socket); })+
+        }
+        mod syscall {
+            $(#[test] fn $case() { super::$case(clew_tests::Backend::Syscall); })+
+        }
+    };
+}
+
+mod chains;
+mod context;
+mod export;
+mod hostile;
+mod lifecycle;
+mod overload;
+mod protocol;
+mod scope;
+mod system_calls;
+mod traces_left;

@@ -1,0 +1,148 @@
+//! What is traced, and what is not.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use clew_tests::service::{self, CURL, NGINX};
+use clew_tests::stage::with;
+use clew_tests::{Backend, Kind, Stage};
+
+on_both_backends!(by_executable, by_command_line, by_port, by_cgroup,);
+
+const HELLO: &str =
+    "server { listen 127.0.0.1:8080; listen 127.0.0.1:8081; return 200 'hello\n'; }";
+
+fn by_executable(backend: Backend) {
+    for (test, scope, seen) in [
+        ("include-exe", ["--include-exe", "curl"], Kind::Client),
+        ("exclude-exe", ["--exclude-exe", "ngin*"], Kind::Client),
+        ("server-exe", ["--include-exe", "*/nginx"], Kind::Server),
+    ] {
+        let Some(stage) = Stage::own(test, backend, &[CURL, NGINX], &scope) else {
+            return;
+        };
+        let _nginx = service::nginx(&stage, "nginx", HELLO, 8080).unwrap();
+        for what in ["first", "last"] {
+            let path = stage.path(what);
+            stage.curl(&[&format!("http://127.0.0.1:8080{path}")]);
+            assert_eq!(stage.spans_of(&path, 1)[0].kind, seen, "{scope:?}");
+        }
+        // By the time of the last one, the first one's other side would be there.
+        assert_eq!(
+            stage.spans_of(&stage.path("first"), 1).len(),
+            1,
+            "{scope:?}"
+        );
+    }
+}
+
+fn by_command_line(backend: Backend) {
+    let scope = ["--include-cmd", "chosen-command"];
+    let Some(stage) = Stage::own("cmd", backend, &[CURL, NGINX], &scope) else {
+        return;
+    };
+    let _nginx = service::nginx(&stage, "nginx", HELLO, 8080).unwrap();
+    let other = stage.path("other");
+    stage.curl(&[&format!("http://127.0.0.1:8080{other}")]);
+    let chosen = stage.path("chosen-command");
+    stage.curl(&[&format!("http://127.0.0.1:8080{chosen}")]);
+    assert_eq!(stage.spans_of(&chosen, 1)[0].kind, Kind::Client);
+    assert!(stage.spans_of(&other, 0).is_empty());
+}
+
+fn by_port(backend: Backend) {
+    for (test, scope) in [
+        ("include-port", ["--include-port", "8081-8090"]),
+        ("exclude-port", ["--exclude-port", "8080"]),
+    ] {
+        let Some(stage) = Stage::own(test, backend, &[CURL, NGINX], &scope) else {
+            return;
+        };
+        let _nginx = service::nginx(&stage, "nginx", HELLO, 8080).unwrap();
+        let (out, within) = (stage.path("out"), stage.path("in"));
+        stage.curl(&[&format!("http://127.0.0.1:8080{out}")]);
+        stage.curl(&[&format!("http://127.0.0.1:8081{within}")]);
+        stage.pair(&within);
+        assert!(stage.spans_of(&out, 0).is_empty(), "{scope:?}");
+    }
+}
+
+/// A cgroup that is removed with its guard.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Below the root of the cgroup v2 tree, wherever it is mounted (proc_pid_mounts(5)).
+    fn new(name: &str) -> Self {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let root = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .find(|fields| fields[2] == "cgroup2")
+            .expect("a cgroup v2 tree")[1];
+        let path = PathBuf::from(format!("{root}/{name}"));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// curl as a member of it.
+    fn curl(&self, stage: &Stage, url: &str) {
+        let script = "echo $$ > $1/cgroup.procs && exec curl --silent $2";
+        let directory = self.0.display().to_string();
+        let command = with(Command::new("sh"), &["-c", script, "sh", &directory, url]);
+        stage.run(command).unwrap();
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.0) {
+            eprintln!("{} was not removed: {error}", self.0.display());
+        }
+    }
+}
+
+fn by_cgroup(backend: Backend) {
+    if !clew_tests::require::met("cgroup", &[CURL, NGINX]) {
+        return;
+    }
+    let name = format!("clewt-{}-{}", std::process::id(), backend.name());
+    let cgroup = Cgroup::new(&name);
+    let inner = Cgroup::new(&format!("{name}/inner"));
+    for (option, test) in [
+        ("--include-cgroup", "include"),
+        ("--exclude-cgroup", "exclude"),
+    ] {
+        let path = format!("/{name}");
+        let test = format!("cgroup-{test}");
+        let Some(stage) = Stage::own(&test, backend, &[CURL, NGINX], &[option, &path]) else {
+            return;
+        };
+        let _nginx = service::nginx(&stage, "nginx", HELLO, 8080).unwrap();
+        let [member, below, outside, last] =
+            ["member", "below", "outside", "last"].map(|what| stage.path(what));
+        let url = |path: &str| format!("http://127.0.0.1:8080{path}");
+        cgroup.curl(&stage, &url(&member));
+        inner.curl(&stage, &url(&below));
+        stage.curl(&[&url(&outside)]);
+        cgroup.curl(&stage, &url(&last));
+
+        let kinds = |path: &str, count| -> Vec<Kind> {
+            stage
+                .spans_of(path, count)
+                .iter()
+                .map(|span| span.kind)
+                .collect()
+        };
+        if option == "--include-cgroup" {
+            assert_eq!(kinds(&last, 1), [Kind::Client]);
+            assert_eq!(kinds(&member, 1), [Kind::Client]);
+            assert_eq!(kinds(&below, 1), [Kind::Client]);
+            assert_eq!(kinds(&outside, 0), []);
+        } else {
+            assert_eq!(kinds(&last, 1), [Kind::Server]);
+            assert_eq!(kinds(&member, 1), [Kind::Server]);
+            assert_eq!(kinds(&below, 1), [Kind::Server]);
+            assert_eq!(kinds(&outside, 2), [Kind::Client, Kind::Server]);
+        }
+    }
+}
