@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -35,6 +36,9 @@ enum Task {
     },
     /// Traces a payment through four services and shows which one is slow.
     Demo(demo::Options),
+    /// Measures what tracing costs.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
 }
@@ -50,6 +54,7 @@ fn main() -> Result<()> {
         .map(drop),
         Task::Run { args } => run::run(&args),
         Task::Demo(options) => demo::demo(&options),
+        Task::Bench(bench) => bench::bench(&bench),
         Task::Test(options) => test::test(&options),
     }
 }

@@ -1,0 +1,119 @@
+//! Processors: who runs where, and what it took.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+/// Where the traced server runs, alone.
+pub const SERVER: usize = 0;
+
+/// Where everything else runs: load, agent, receiver, this program.
+pub const REST: usize = 1;
+
+/// Keeps this thread, and what it starts from now on, on one processor.
+///
+/// # Errors
+/// When the machine has only one.
+pub fn pin_self(processor: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor)?;
+    sched_setaffinity(Pid::from_raw(0), &set)
+        .with_context(|| format!("moving to processor {processor}; two are needed"))
+}
+
+/// A command on one processor from its first instruction.
+pub fn pinned(processor: usize, program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", &processor.to_string(), program]);
+    command
+}
+
+/// A process with the descendants that it has now.
+#[derive(Clone, Debug)]
+pub struct Family(Vec<Pid>);
+
+impl Family {
+    /// Of a process.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn of(pid: u32) -> Result<Self> {
+        let mut members = vec![];
+        let mut unseen = vec![pid];
+        while let Some(pid) = unseen.pop() {
+            members.push(Pid::from_raw(pid.cast_signed()));
+            let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+                .with_context(|| format!("listing the threads of process {pid}"))?;
+            for task in tasks.flatten() {
+                let children = fs::read_to_string(task.path().join("children"));
+                let children = children.unwrap_or_default();
+                unseen.extend(
+                    children
+                        .split_whitespace()
+                        .filter_map(|pid| pid.parse::<u32>().ok()),
+                );
+            }
+        }
+        Ok(Self(members))
+    }
+
+    /// The processor time that it has taken, its ended threads' included: to the nanosecond, where
+    /// `/proc/<pid>/stat` counts hundredths of a second.
+    ///
+    /// # Errors
+    /// When a member has ended.
+    pub fn time(&self) -> Result<Duration> {
+        self.0.iter().map(|&pid| process_time(pid)).sum()
+    }
+}
+
+fn process_time(pid: Pid) -> Result<Duration> {
+    let clock = ClockId::pid_cpu_clock_id(pid);
+    let time = clock.and_then(clock_gettime);
+    Ok(time
+        .with_context(|| format!("the processor time of process {pid}"))?
+        .into())
+}
+
+/// The processor time of one processor since boot, whoever took it. Counted in ticks of 10 ms, by
+/// sampling: for spans of seconds.
+///
+/// # Errors
+/// When `/proc/stat` does not say.
+pub fn busy(processor: usize) -> Result<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{processor} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name));
+    let ticks: Vec<u32> = line
+        .with_context(|| format!("/proc/stat knows no processor {processor}"))?
+        .split_whitespace()
+        .map_while(|field| field.parse().ok())
+        .collect();
+    // proc(5): user, nice, system, idle, iowait, irq, softirq, steal, and guest times that are in
+    // the first two already.
+    ensure!(ticks.len() >= 8, "/proc/stat: too few fields");
+    Ok([0, 1, 2, 5, 6]
+        .map(|field| TICK * ticks[field])
+        .iter()
+        .sum())
+}
+
+/// Resident memory of a process, in bytes.
+///
+/// # Errors
+/// When it has ended.
+pub fn resident(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("the memory of process {pid}"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("no VmRSS")? * 1024)
+}

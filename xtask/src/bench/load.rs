@@ -1,0 +1,220 @@
+//! Load at a constant rate, from one thread, over connections that stay open.
+//!
+//! Requests are due at fixed times, whether or not earlier ones were answered, and latency counts
+//! from the time a request was due: a server that stalls is not spared the requests that would
+//! have come meanwhile (no coordinated omission).
+//!
+//! Why not a ready-made generator: see docs/measurements.md, "Method".
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use memchr::memmem;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::statistics::quantile;
+
+/// After the last request was due, for the last answers.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest response head that is understood.
+const HEAD_MAX: usize = 16 << 10;
+
+/// Connections to a server.
+pub struct Load {
+    connections: Vec<Connection>,
+    buffer: Vec<u8>,
+}
+
+/// What came of a load.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Requests that were due.
+    pub due: u64,
+    /// Requests that were answered, in full.
+    pub answered: u64,
+    /// From when each was due to the last byte of its answer, in seconds, ascending.
+    latencies: Vec<f64>,
+}
+
+impl Outcome {
+    /// The latency that a share of the requests did not exceed, in seconds.
+    pub fn latency(&self, share: f64) -> Option<f64> {
+        quantile(&self.latencies, share)
+    }
+}
+
+impl Load {
+    /// Opens the connections.
+    ///
+    /// # Errors
+    /// When the server does not accept.
+    pub fn connect(server: SocketAddr, connections: usize) -> Result<Self> {
+        let connect = || -> Result<Connection> {
+            let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            Ok(Connection {
+                stream,
+                open: None,
+                head: Vec::new(),
+                missing: None,
+            })
+        };
+        let connections: Result<Vec<Connection>> = (0..connections).map(|_| connect()).collect();
+        Ok(Self {
+            connections: connections.with_context(|| format!("connecting to {server}"))?,
+            // More than any answer here, so that each is one read.
+            buffer: vec![0; 256 << 10],
+        })
+    }
+
+    /// Requests `path` `rate` times a second for a time, and waits for the last answers.
+    ///
+    /// # Errors
+    /// When the server closes a connection, or answers anything but 200 with a `Content-Length`.
+    pub fn run(&mut self, path: &str, rate: f64, lasting: Duration) -> Result<Outcome> {
+        ensure!(rate > 0.0, "a rate of {rate} requests a second");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let total = (rate * lasting.as_secs_f64()) as u64;
+        let mut latencies = Vec::with_capacity(usize::try_from(total)?);
+        let mut sent = 0;
+        let start = Instant::now();
+        let due = |number: u64| start + Duration::from_secs_f64(number as f64 / rate);
+        let end = start + lasting + PATIENCE;
+
+        loop {
+            let mut now = Instant::now();
+            for connection in self.connections.iter_mut().filter(|c| c.open.is_none()) {
+                if sent == total || due(sent) > now {
+                    break;
+                }
+                connection.send(request.as_bytes(), due(sent))?;
+                sent += 1;
+            }
+            let open = self.connections.iter().any(|c| c.open.is_some());
+            if (sent == total && !open) || now > end {
+                break;
+            }
+            // Nothing is due while every connection is busy.
+            let idle = self.connections.iter().any(|c| c.open.is_none());
+            let until = if sent < total && idle { due(sent) } else { end };
+            for number in self.readable(until.saturating_duration_since(now))? {
+                let connection = &mut self.connections[number];
+                if let Some(due) = connection.receive(&mut self.buffer)? {
+                    now = Instant::now();
+                    latencies.push((now - due).as_secs_f64());
+                }
+            }
+        }
+        latencies.sort_by(f64::total_cmp);
+        Ok(Outcome {
+            due: total,
+            answered: latencies.len() as u64,
+            latencies,
+        })
+    }
+
+    /// The connections on which something has come; none when the time is over.
+    fn readable(&self, within: Duration) -> Result<Vec<usize>> {
+        let mut polled: Vec<PollFd<'_>> = self
+            .connections
+            .iter()
+            .map(|connection| PollFd::new(connection.stream.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match ppoll(&mut polled, Some(TimeSpec::from_duration(within)), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("waiting for answers"),
+        }
+        let ready = polled
+            .iter()
+            .enumerate()
+            .filter(|(_, fd)| fd.any() == Some(true));
+        Ok(ready.map(|(number, _)| number).collect())
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When the request that is not yet answered was due.
+    open: Option<Instant>,
+    /// The head of its answer, as far as it has come.
+    head: Vec<u8>,
+    /// How much of its body has not; `None` within the head.
+    missing: Option<usize>,
+}
+
+impl Connection {
+    fn send(&mut self, request: &[u8], due: Instant) -> Result<()> {
+        // Nothing else is in this socket's buffer, so the request fits.
+        let sent = self.stream.write(request).context("sending a request")?;
+        ensure!(sent == request.len(), "a request was sent in part");
+        self.open = Some(due);
+        Ok(())
+    }
+
+    /// Reads what has come; returns when the request was due, if its answer is complete.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<Instant>> {
+        let length = match self.stream.read(buffer) {
+            Ok(0) => bail!("the server closed a connection"),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error).context("receiving an answer"),
+        };
+        let missing = match self.missing {
+            Some(missing) => missing.checked_sub(length),
+            None => match self.body(&buffer[..length])? {
+                Some((all, come)) => all.checked_sub(come),
+                None => return Ok(None),
+            },
+        };
+        let missing = missing.context("the server sent more than one answer")?;
+        if missing > 0 {
+            self.missing = Some(missing);
+            return Ok(None);
+        }
+        self.missing = None;
+        self.head.clear();
+        Ok(Some(
+            self.open.take().context("an answer without a request")?,
+        ))
+    }
+
+    /// Adds to the head; once that is complete, the body's length and what has come of it.
+    fn body(&mut self, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+        let before = self.head.len();
+        let room = (HEAD_MAX - before).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        let Some(end) = memmem::find(&self.head, b"\r\n\r\n") else {
+            ensure!(
+                self.head.len() < HEAD_MAX,
+                "a response head of more than {HEAD_MAX} bytes"
+            );
+            return Ok(None);
+        };
+        let length = body_length(&self.head[..end + 2])?;
+        Ok(Some((length, before + bytes.len() - (end + 4))))
+    }
+}
+
+/// What the head of a response says about its body.
+fn body_length(head: &[u8]) -> Result<usize> {
+    let head = std::str::from_utf8(head).context("a response head that is not ASCII")?;
+    let (status, fields) = head.split_once("\r\n").unwrap_or((head, ""));
+    ensure!(
+        status.split(' ').nth(1) == Some("200"),
+        "the server answered: {status}"
+    );
+    let length = fields.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse())?
+            .ok()
+    });
+    length.with_context(|| format!("no Content-Length in: {head}"))
+}

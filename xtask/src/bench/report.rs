@@ -1,0 +1,431 @@
+//! The results, for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::cell::{AgentCost, Cell, Cost, Soak, Variant};
+use super::machine::Machine;
+use super::overhead::Measured;
+use super::statistics::Quartiles;
+
+/// Everything that was measured.
+pub struct Results {
+    /// Where and when.
+    pub machine: Machine,
+    /// How often.
+    pub rounds: usize,
+    /// The fixed rate as a share of the capacity.
+    pub share: f64,
+    /// How long each load lasted.
+    pub load: Duration,
+    /// Of each load.
+    pub connections: usize,
+    /// By server.
+    pub servers: Vec<Measured>,
+    /// The agent's memory under lasting load, at the first server's fixed rate.
+    pub soak: Option<Soak>,
+}
+
+/// The agent's processor time per exchange that is aimed at, in µs.
+const AIM_PER_EXCHANGE: f64 = 10.0;
+
+/// Its resident memory that is aimed at, in MiB.
+const AIM_RESIDENT: f64 = 60.0;
+
+/// Where results are in a document.
+const BEGIN: &str = "<!-- Written by `cargo xtask bench overhead --write`. -->";
+const END: &str = "<!-- End of what is written by `cargo xtask bench overhead --write`. -->";
+
+/// A cell in one line, as it is measured.
+pub fn cell(variant: Variant, cell: &Cell) -> String {
+    let name = match variant {
+        Variant::None => "without",
+        Variant::Floor => "floor",
+        Variant::Clew => "Clew",
+    };
+    let [median, high] = cell.latency.map(micros);
+    let (fixed, saturated) = (&cell.fixed, &cell.saturated);
+    let mut line = format!(
+        "{name:8} {:6.2} µs/request, p50 {median:.0} µs, p99 {high:.0} µs, disturbed {:.1} %, \
+         other processor {:.0} %; at most {:.0} requests/s, {:.2} µs/request",
+        fixed.server_per_request(),
+        fixed.disturbance * 100.0,
+        fixed.rest * 100.0,
+        cell.rate,
+        saturated.server_per_request(),
+    );
+    if let (Some(fixed), Some(saturated)) = (&fixed.agent, &saturated.agent) {
+        // Writing to a string does not fail.
+        let _written = write!(
+            line,
+            "; agent {:.1} µs/exchange, {:.1} at most",
+            fixed.per_exchange(),
+            saturated.per_exchange()
+        );
+    }
+    line
+}
+
+/// The section for docs/measurements.md.
+pub fn markdown(results: &Results) -> String {
+    let mut text = String::new();
+    for part in [
+        method(results),
+        server_table(results),
+        latency_table(results),
+        saturation_table(results),
+        agent_table(results),
+        soak(results),
+    ] {
+        text.push_str(&part);
+        text.push('\n');
+    }
+    text
+}
+
+/// Puts a section in the place of the one that is there.
+///
+/// # Errors
+/// When the document has no place for it.
+pub fn replace(document: &str, section: &str) -> Result<String> {
+    let (before, rest) = document
+        .split_once(BEGIN)
+        .context("no place for the results")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("no end of the place for the results")?;
+    Ok(format!("{before}{BEGIN}\n\n{section}\n{END}{after}"))
+}
+
+fn method(results: &Results) -> String {
+    format!(
+        "{}. Median (quartiles) of {} rounds; ratios are taken within each round. {} connections, \
+         loads of {} s; the fixed rate is {} of what each server answered at most before.\n",
+        results.machine,
+        results.rounds,
+        results.connections,
+        results.load.as_secs(),
+        results.share,
+    )
+}
+
+fn server_table(results: &Results) -> String {
+    let mut table = Table::new(
+        "What the server pays: its own processor time per request, at the fixed rate",
+        &[
+            "server",
+            "offered /s",
+            "without, µs",
+            "floor / without",
+            "Clew / without",
+            "Clew / floor",
+            "aim",
+            "disturbance",
+        ],
+    );
+    for server in &results.servers {
+        let series = |variant| server.series(variant, |cell| cell.fixed.server_per_request());
+        let disturbance = Variant::ALL
+            .into_iter()
+            .flat_map(|variant| server.series(variant, |cell| cell.fixed.disturbance * 100.0));
+        let over_floor = Quartiles::of_ratios(&series(Variant::Clew), &series(Variant::Floor));
+        let met = over_floor.is_some_and(|ratio| ratio.median <= server.workload.aim());
+        table.row([
+            server.workload.to_string(),
+            format!("{:.0}", server.rate),
+            shown(Quartiles::of(series(Variant::None)), 2),
+            shown(
+                Quartiles::of_ratios(&series(Variant::Floor), &series(Variant::None)),
+                3,
+            ),
+            shown(
+                Quartiles::of_ratios(&series(Variant::Clew), &series(Variant::None)),
+                3,
+            ),
+            shown(over_floor, 3),
+            format!(
+                "{:.2}: {}",
+                server.workload.aim(),
+                if met { "met" } else { "missed" }
+            ),
+            format!("{} %", shown(Quartiles::of(disturbance), 1)),
+        ]);
+    }
+    table.text
+}
+
+fn latency_table(results: &Results) -> String {
+    let mut table = Table::new(
+        "Latency at the fixed rate, in µs from when a request was due",
+        &[
+            "server",
+            "",
+            "without",
+            "floor",
+            "Clew",
+            "Clew / floor",
+            "other processor busy, \
+           without / Clew",
+        ],
+    );
+    for server in &results.servers {
+        for (place, name) in ["p50", "p99"].into_iter().enumerate() {
+            let series = |variant| server.series(variant, |cell| micros(cell.latency[place]));
+            let busy = |variant| {
+                shown(
+                    Quartiles::of(server.series(variant, |cell| cell.fixed.rest * 100.0)),
+                    0,
+                )
+            };
+            table.row([
+                server.workload.to_string(),
+                name.to_owned(),
+                shown(Quartiles::of(series(Variant::None)), 0),
+                shown(Quartiles::of(series(Variant::Floor)), 0),
+                shown(Quartiles::of(series(Variant::Clew)), 0),
+                shown(
+                    Quartiles::of_ratios(&series(Variant::Clew), &series(Variant::Floor)),
+                    2,
+                ),
+                format!("{} % / {} %", busy(Variant::None), busy(Variant::Clew)),
+            ]);
+        }
+    }
+    table.text
+}
+
+fn saturation_table(results: &Results) -> String {
+    let mut table = Table::new(
+        "At saturation, load, agent and receiver sharing a processor",
+        &[
+            "server",
+            "without, requests/s",
+            "floor / without",
+            "Clew / without",
+            "server's µs per request, Clew / floor",
+            "spans / exchanges",
+            "drops",
+        ],
+    );
+    for server in &results.servers {
+        let rate = |variant| server.series(variant, |cell| cell.rate);
+        let own = |variant| server.series(variant, |cell| cell.saturated.server_per_request());
+        let costs = || {
+            server
+                .rounds
+                .iter()
+                .map(|cells| &cells[Variant::Clew as usize].saturated)
+        };
+        table.row([
+            server.workload.to_string(),
+            shown(Quartiles::of(rate(Variant::None)), 0),
+            shown(
+                Quartiles::of_ratios(&rate(Variant::Floor), &rate(Variant::None)),
+                3,
+            ),
+            shown(
+                Quartiles::of_ratios(&rate(Variant::Clew), &rate(Variant::None)),
+                3,
+            ),
+            shown(
+                Quartiles::of_ratios(&own(Variant::Clew), &own(Variant::Floor)),
+                3,
+            ),
+            completeness(costs()),
+            drops(costs().filter_map(|cost| cost.agent.as_ref())),
+        ]);
+    }
+    table.text
+}
+
+fn agent_table(results: &Results) -> String {
+    let mut table = Table::new(
+        "What the agent takes, at the fixed rate (both sides of each request are traced)",
+        &[
+            "server",
+            "exchanges /s",
+            "µs per exchange",
+            "aim",
+            "server spans / requests",
+            "client spans / requests",
+            "drops",
+            "memory at start, end, MiB",
+        ],
+    );
+    for server in &results.servers {
+        let clew = || {
+            server
+                .rounds
+                .iter()
+                .map(|cells| &cells[Variant::Clew as usize])
+        };
+        let agents = || clew().filter_map(|cell| cell.fixed.agent.as_ref());
+        let answered: u64 = clew().map(|cell| cell.fixed.answered).sum();
+        let share = |spans: u64| format!("{spans} / {answered} = {}", percent(spans, answered));
+        let time = Quartiles::of(agents().map(AgentCost::per_exchange));
+        let met = time.is_some_and(|time| time.median <= AIM_PER_EXCHANGE);
+        let memory = |place: usize| {
+            let sizes = clew().filter_map(|cell| Some(mebibytes(cell.resident?[place])));
+            shown(Quartiles::of(sizes), 1)
+        };
+        table.row([
+            server.workload.to_string(),
+            format!("{:.0}", 2.0 * server.rate),
+            shown(time, 2),
+            format!(
+                "{AIM_PER_EXCHANGE:.0}: {}",
+                if met { "met" } else { "missed" }
+            ),
+            share(agents().map(|agent| agent.spans.server).sum()),
+            share(agents().map(|agent| agent.spans.client).sum()),
+            drops(agents()),
+            format!("{}, {}", memory(0), memory(1)),
+        ]);
+        let unanswered: u64 = server
+            .rounds
+            .iter()
+            .flatten()
+            .map(|cell| cell.due - cell.fixed.answered)
+            .sum();
+        if unanswered > 0 {
+            table.note(&format!(
+                "{}: {unanswered} requests were not answered in time: the rate was too high.",
+                server.workload
+            ));
+        }
+    }
+    table.text
+}
+
+fn soak(results: &Results) -> String {
+    let Some(soak) = &results.soak else {
+        return String::new();
+    };
+    let sizes: Vec<String> = soak
+        .resident
+        .iter()
+        .map(|&(seconds, bytes)| format!("{:.1} ({seconds:.0} s)", mebibytes(bytes)))
+        .collect();
+    let highest = soak
+        .resident
+        .iter()
+        .map(|&(_, bytes)| bytes)
+        .max()
+        .unwrap_or_default();
+    let met = mebibytes(highest) < AIM_RESIDENT;
+    let spans = soak.agent.spans.server + soak.agent.spans.client;
+    format!(
+        "**Memory of the agent over {} s** at the first server's fixed rate ({} requests answered, \
+         spans / exchanges {}, drops: {}). Resident MiB: {}. Aim, below {AIM_RESIDENT:.0}: {}.\n",
+        soak.lasting.as_secs(),
+        soak.answered,
+        percent(spans, 2 * soak.answered),
+        drops([&soak.agent]),
+        sizes.join(", "),
+        if met { "met" } else { "missed" },
+    )
+}
+
+/// Spans of both sides over exchanges that took place.
+fn completeness<'a>(costs: impl Iterator<Item = &'a Cost>) -> String {
+    let mut spans = 0;
+    let mut exchanges = 0;
+    for cost in costs {
+        exchanges += 2 * cost.answered;
+        spans += cost
+            .agent
+            .as_ref()
+            .map_or(0, |agent| agent.spans.server + agent.spans.client);
+    }
+    percent(spans, exchanges)
+}
+
+fn drops<'a>(agents: impl IntoIterator<Item = &'a AgentCost>) -> String {
+    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
+    for (name, more) in agents.into_iter().flat_map(|agent| &agent.drops) {
+        *sums.entry(name).or_default() += more;
+    }
+    if sums.is_empty() {
+        return "none".to_owned();
+    }
+    let each: Vec<String> = sums
+        .iter()
+        .map(|(name, sum)| format!("{name} {sum}"))
+        .collect();
+    each.join(", ")
+}
+
+/// Cut, not rounded: 100 is all of it.
+fn percent(part: u64, whole: u64) -> String {
+    if part == whole {
+        return "100 %".to_owned();
+    }
+    let thousandths = part as f64 / whole as f64 * 100_000.0;
+    format!("{:.3} %", thousandths.floor() / 1000.0)
+}
+
+fn micros(seconds: f64) -> f64 {
+    seconds * 1e6
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn shown(quartiles: Option<Quartiles>, digits: usize) -> String {
+    quartiles.map_or_else(
+        || "none".to_owned(),
+        |quartiles| format!("{quartiles:.digits$}"),
+    )
+}
+
+/// A table in Markdown.
+struct Table {
+    text: String,
+}
+
+impl Table {
+    fn new(title: &str, columns: &[&str]) -> Self {
+        let rule = vec!["---"; columns.len()].join("|");
+        Self {
+            text: format!("**{title}**\n\n| {} |\n|{rule}|\n", columns.join(" | ")),
+        }
+    }
+
+    fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+
+    fn note(&mut self, note: &str) {
+        self.text.push_str(&format!("\n{note}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_replaces_the_last() {
+        let document = format!("# Title\n\n{BEGIN}\n{END}\n\n## More\n");
+        let first = replace(&document, "one").expect("a place");
+        assert_eq!(
+            first,
+            format!("# Title\n\n{BEGIN}\n\none\n{END}\n\n## More\n")
+        );
+        assert_eq!(
+            replace(&first, "two").expect("a place"),
+            first.replace("one", "two")
+        );
+        assert!(replace("# Title\n", "one").is_err());
+    }
+
+    #[test]
+    fn nearly_all_is_not_all() {
+        assert_eq!(percent(5, 5), "100 %");
+        assert_eq!(percent(999_999, 1_000_000), "99.999 %");
+        assert_eq!(percent(1, 2), "50.000 %");
+    }
+}
