@@ -37,11 +37,11 @@ impl Toolchain {
         }
     }
 
-    /// The one that is ready on this machine: the forced one, or nightly before Debian's.
+    /// The one that is ready on this machine: the forced one, or Debian's before nightly.
     pub fn ready() -> Result<Option<Self>> {
         let candidates = match Self::forced()? {
             Some(forced) => vec![forced],
-            None => vec![Self::Nightly, Self::Debian],
+            None => vec![Self::Debian, Self::Nightly],
         };
         Ok(candidates
             .into_iter()

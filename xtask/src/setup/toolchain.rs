@@ -15,8 +15,8 @@ const DEBIAN_PACKAGES: [&str; 3] = [
     "libstd-rust-web-dev-bpf",
 ];
 
-/// Sees to a ready toolchain: the one that is ready, else nightly where rustup can add `rust-src`
-/// to it, else Debian's.
+/// Sees to a ready toolchain: the one that is ready, else Debian's where there are its packages,
+/// else nightly where rustup can add `rust-src` to it.
 pub fn ensure() -> Result<()> {
     if let Some(toolchain) = Toolchain::ready()? {
         println!("eBPF toolchain: {toolchain:?}, present");
@@ -25,9 +25,9 @@ pub fn ensure() -> Result<()> {
     let chosen = match Toolchain::forced()? {
         Some(Toolchain::Debian) => debian().map(|()| Toolchain::Debian),
         Some(Toolchain::Nightly) => nightly().map(|()| Toolchain::Nightly),
-        None => nightly().map(|()| Toolchain::Nightly).or_else(|error| {
-            println!("eBPF toolchain: not nightly ({error:#}); trying Debian's");
-            debian().map(|()| Toolchain::Debian)
+        None => debian().map(|()| Toolchain::Debian).or_else(|error| {
+            println!("eBPF toolchain: not Debian's ({error:#}); trying nightly");
+            nightly().map(|()| Toolchain::Nightly)
         }),
     };
     println!(
