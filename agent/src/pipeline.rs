@@ -34,6 +34,10 @@ const BATCH_RECORDS: u32 = 8192;
 /// Between two looks at slow things: clocks, kernel counters, memory.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// Housekeepings between two comparisons of the known processes with `/proc`, which find what lost
+/// events have hidden.
+const VERIFY_EVERY: u32 = 30;
+
 /// Everything between the kernel and the exporter.
 pub struct Pipeline {
     kernel: Kernel,
@@ -44,6 +48,7 @@ pub struct Pipeline {
     metrics: Metrics,
     wall: WallClock,
     next_housekeeping: Timestamp,
+    housekeepings: u32,
     out: Outcome,
 }
 
@@ -110,6 +115,7 @@ impl Pipeline {
             metrics,
             wall: WallClock::read(),
             next_housekeeping: Timestamp::default(),
+            housekeepings: 0,
             out: Outcome::default(),
         }
     }
@@ -227,7 +233,10 @@ impl Pipeline {
     fn keep_house(&mut self, now: Timestamp) {
         self.wall = WallClock::read();
         self.host.processes.expire(now);
-        self.host.processes.verify(now);
+        self.housekeepings = self.housekeepings.wrapping_add(1);
+        if self.housekeepings.is_multiple_of(VERIFY_EVERY) {
+            self.host.processes.verify(now);
+        }
         self.kernel.forward_logs();
         let counters = self.kernel.counters();
         for (counter, drop) in [
@@ -254,8 +263,7 @@ impl Pipeline {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
         }
-        self.metrics
-            .gauge(Gauge::ParserMemory, self.ingest.memory() as u64);
+        self.ingest.keep_budget(&mut self.stitcher, &mut self.out);
         self.metrics
             .gauge(Gauge::Processes, self.host.processes.len() as u64);
     }

@@ -130,7 +130,12 @@ fn assemble(
     let host = Host::read(root, &config.resource_attributes);
     Ok(Pipeline::new(
         kernel,
-        Ingest::new(limits.connections, settings, metrics.clone()),
+        Ingest::new(
+            limits.connections,
+            limits.parser_memory.0,
+            settings,
+            metrics.clone(),
+        ),
         Stitcher::new(
             stitch,
             Box::new(RandomIds::from_system().context("asking the system for randomness")?),

@@ -3,7 +3,7 @@
 //! `agent/src/kernel/`, the types between them are in `common/`.
 //!
 //! Two backends give the same chunks: `socket_tracepoints` (kernel 6.3 and later) and `syscalls`
-//! (5.15 and later). Each program loads by itself; the agent loads those of one backend.
+//! (5.10 and later). Each program loads by itself; the agent loads those of one backend.
 
 #![no_std]
 #![no_main]

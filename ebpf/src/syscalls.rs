@@ -3,7 +3,7 @@
 //! Every call of every process pays for the look at its number, so it is the last choice.
 
 use aya_ebpf::{
-    helpers::generated::bpf_get_current_task_btf, macros::btf_tracepoint,
+    helpers::generated::bpf_get_current_task, macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use core::ffi::c_void;
@@ -98,7 +98,7 @@ fn moved(call: &Call, descriptor: u64, sent: bool, result: i64) {
 #[inline(always)]
 fn socket_of(descriptor: u32) -> Option<Untrusted> {
     // SAFETY: the helper has no conditions.
-    let task = unsafe { bpf_get_current_task_btf() } as *const c_void;
+    let task = unsafe { bpf_get_current_task() } as *const c_void;
     let files = read_pointer(task, offset!(task_files))?;
     let table = read_pointer(files, offset!(files_fdt))?;
     if descriptor >= read_kernel::<u32>(table, offset!(fdtable_max_fds))? {

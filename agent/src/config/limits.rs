@@ -48,6 +48,4 @@ limits! {
     processes: usize = 16_384,
     /// Bytes of spans that wait for export; beyond it, or `batch.max_queue_size`, new spans drop.
     export_queue_bytes: Size = Size::mib(32),
-    /// Bytes of export requests under way or waiting to be sent again.
-    export_memory: Size = Size::mib(8),
 }

@@ -68,21 +68,23 @@ pub struct Ingest {
     /// The agent's own connections, local address first: their other ends are left alone.
     own: HashMap<ConnectionId, Address>,
     max_connections: usize,
+    max_memory: usize,
     settings: Settings,
     metrics: Metrics,
     events: Vec<ParserEvent>,
 }
 
 impl Ingest {
-    /// An empty table for at most `max_connections`.
+    /// An empty table for at most `max_connections`, whose parsers hold `max_memory` bytes.
     #[must_use]
-    pub fn new(max_connections: usize, settings: Settings, metrics: Metrics) -> Self {
+    pub fn new(max_connections: usize, max_memory: usize, settings: Settings, metrics: Metrics) -> Self {
         Self {
             connections: HashMap::new(),
             unix: HashMap::new(),
             closing: VecDeque::new(),
             own: HashMap::new(),
             max_connections,
+            max_memory,
             settings,
             metrics,
             events: Vec::new(),
@@ -284,9 +286,17 @@ impl Ingest {
         }
     }
 
-    /// Bytes that parsers hold.
-    #[must_use]
-    pub fn memory(&self) -> usize {
+    /// Holds the parsers to their budget. Looks at every connection: for once in a while.
+    pub fn keep_budget(&mut self, stitcher: &mut Stitcher, out: &mut Outcome) {
+        let mut held = self.memory();
+        while held > self.max_memory && !self.connections.is_empty() {
+            self.evict(stitcher, out);
+            held = self.memory();
+        }
+        self.metrics.gauge(Gauge::ParserMemory, held as u64);
+    }
+
+    fn memory(&self) -> usize {
         self.connections.values().map(Tracked::memory).sum()
     }
 
@@ -313,7 +323,7 @@ impl Ingest {
         });
     }
 
-    /// The table is full: the connection that was idle for longest goes, and one in sixteen with
+    /// A budget is used up: the connection that was idle for longest goes, and one in sixteen with
     /// it, so that the search for them is not repeated for each new one.
     fn evict(&mut self, stitcher: &mut Stitcher, out: &mut Outcome) {
         let mut by_age: Vec<_> = self
