@@ -78,8 +78,6 @@ table! {
         LateChunks = ("late_chunks"),
         /// Chunks of connections that had been let go.
         StrayChunks = ("stray_chunks"),
-        /// Runs of the capture programs on sockets (kept in the kernel).
-        KernelCalls = ("kernel_calls"),
         /// Chunks left out in the kernel, inside bodies of known length.
         KernelSkipped = ("kernel_skipped_chunks"),
         /// Chunks whose bytes could not be read (sendfile, splice, io_uring).

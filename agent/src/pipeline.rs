@@ -256,7 +256,6 @@ impl Pipeline {
         self.metrics
             .set_drops(Drop::ProgramMissed, self.kernel.missed_runs());
         for (counter, count) in [
-            (Counter::Calls, Count::KernelCalls),
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
         ] {

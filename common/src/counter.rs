@@ -33,8 +33,6 @@ counters! {
     ChunkSkipped = "chunk_skipped",
     /// Sockets for which no state could be kept (map full or out of memory): not traced.
     SocketStateFull = "socket_state_full",
-    /// Calls of the capture program: every send and receive on any socket.
-    Calls = "calls",
 }
 
 /// Number of slots in `COUNTERS`.

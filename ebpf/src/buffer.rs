@@ -16,6 +16,10 @@ struct IoVec {
     length: u64,
 }
 
+impl IoVec {
+    const NONE: Self = Self { base: 0, length: 0 };
+}
+
 /// The part of `struct msghdr` that names the buffers (offset 16).
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -29,6 +33,8 @@ const MSGHDR_VECTORS: u64 = 16;
 /// How many buffers of a scattered call are looked at; a message head in more pieces than this is
 /// captured in part.
 const VECTORS_MAX: u32 = 8;
+/// How many of them are read at once. Most calls have two or three.
+const VECTORS_AT_ONCE: u32 = 4;
 
 /// Where a call's bytes are in user memory.
 #[derive(Clone, Copy)]
@@ -94,13 +100,15 @@ impl Buffer {
             }
             Self::Scattered { vectors, count } => {
                 let mut filled: u32 = 0;
+                let first = first_vectors(vectors, count);
                 for index in 0..VECTORS_MAX {
                     if filled >= wanted || u64::from(index) >= count {
                         break;
                     }
-                    let at = vectors + u64::from(index) * size_of::<IoVec>() as u64;
-                    let Some(piece) = read_user::<IoVec>(at) else {
-                        break;
+                    let piece = if index < VECTORS_AT_ONCE {
+                        first[index as usize]
+                    } else {
+                        vector(vectors, index)
                     };
                     let room = wanted - filled;
                     let length = if piece.length < u64::from(room) {
@@ -125,6 +133,34 @@ impl Buffer {
             Self::Unreadable => 0,
         }
     }
+}
+
+/// The first descriptions of a scattered buffer, in one read; what is not there has length 0.
+#[inline(always)]
+fn first_vectors(vectors: u64, count: u64) -> [IoVec; VECTORS_AT_ONCE as usize] {
+    let mut first = [IoVec::NONE; VECTORS_AT_ONCE as usize];
+    let number = if count < u64::from(VECTORS_AT_ONCE) {
+        count as u32
+    } else {
+        VECTORS_AT_ONCE
+    };
+    let length = opaque(number) & (2 * VECTORS_AT_ONCE - 1);
+    if length <= VECTORS_AT_ONCE {
+        // SAFETY: the array has room for that many; on failure the helper fills it with zeros.
+        unsafe {
+            bpf_probe_read_user(
+                first.as_mut_ptr().cast(),
+                length * size_of::<IoVec>() as u32,
+                vectors as *const _,
+            );
+        }
+    }
+    first
+}
+
+#[inline(always)]
+fn vector(vectors: u64, index: u32) -> IoVec {
+    read_user(vectors + u64::from(index) * size_of::<IoVec>() as u64).unwrap_or(IoVec::NONE)
 }
 
 /// # Safety

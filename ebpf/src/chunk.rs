@@ -38,7 +38,6 @@ static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 /// `buffer` is asked for only when bytes are to be captured.
 #[inline(always)]
 pub fn moved(store: &impl Store, sent: bool, length: u32, buffer: impl FnOnce() -> Buffer) {
-    count(Counter::Calls);
     let Some(flow) = store.get().or_else(|| adopt(store)) else {
         return;
     };
@@ -108,12 +107,7 @@ unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32)
             *counter = position + u64::from(length);
             return position;
         }
-        let end = if sent {
-            socket::written_sequence(store.address())
-        } else {
-            socket::copied_sequence(store.address())
-        };
-        u64::from(end.wrapping_sub(length))
+        u64::from(store.sequence(sent).wrapping_sub(length))
     }
 }
 

@@ -7,7 +7,9 @@
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
     btf_maps::{HashMap, PerCpuArray, SkStorage},
-    helpers::generated::{bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get},
+    helpers::generated::{
+        bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
+    },
     macros::btf_map,
 };
 use clew_common::{
@@ -16,7 +18,10 @@ use clew_common::{
 };
 use core::ffi::c_void;
 
-use crate::counter::count;
+use crate::{
+    counter::count,
+    kernel::{offset, read_kernel},
+};
 
 /// State of a connection. Its fields are written without locks: a connection is rarely used by
 /// two threads in the same direction at the same time, and what could go wrong then is a verdict
@@ -106,6 +111,17 @@ pub trait Store {
     fn create(&self, flags: u32) -> Option<*mut Flow>;
     /// Forgets a flow whose socket is closed.
     fn remove(&self);
+    /// TCP: the sequence number after the last byte that the process has written (`sent`) or read.
+    fn sequence(&self, sent: bool) -> u32;
+}
+
+#[inline(always)]
+fn sequence_offset(sent: bool) -> usize {
+    if sent {
+        offset!(tcp_write_seq)
+    } else {
+        offset!(tcp_copied_seq)
+    }
 }
 
 /// A socket that the verifier knows as such.
@@ -141,6 +157,20 @@ impl Store for Trusted {
     #[inline(always)]
     fn remove(&self) {
         // It goes with the socket.
+    }
+
+    #[inline(always)]
+    fn sequence(&self, sent: bool) -> u32 {
+        // SAFETY: the helper checks that it is a TCP socket. The verifier knows its result as a
+        // `struct tcp_sock` and the offset as a constant, so this is a plain load: no helper call
+        // on the path that every send and receive takes.
+        unsafe {
+            let tcp = bpf_skc_to_tcp_sock(self.0.cast_mut()).cast::<u8>();
+            if tcp.is_null() {
+                return 0;
+            }
+            tcp.add(sequence_offset(sent)).cast::<u32>().read()
+        }
     }
 }
 
@@ -204,6 +234,11 @@ impl Store for Untrusted {
     fn remove(&self) {
         // It may be gone already; nothing to do then.
         let _ = FLOW_TABLE.remove(self.address as u64);
+    }
+
+    #[inline(always)]
+    fn sequence(&self, sent: bool) -> u32 {
+        read_kernel::<u32>(self.address, sequence_offset(sent)).unwrap_or(0)
     }
 }
 

@@ -36,18 +36,6 @@ pub fn kind(socket: *const c_void) -> Option<Kind> {
     Some(Kind::Tcp)
 }
 
-/// The sequence number after the last byte that the process has read.
-#[inline(always)]
-pub fn copied_sequence(socket: *const c_void) -> u32 {
-    read_kernel::<u32>(socket, offset!(tcp_copied_seq)).unwrap_or(0)
-}
-
-/// The sequence number after the last byte that the process has written.
-#[inline(always)]
-pub fn written_sequence(socket: *const c_void) -> u32 {
-    read_kernel::<u32>(socket, offset!(tcp_write_seq)).unwrap_or(0)
-}
-
 /// The socket's pending error, a positive errno.
 #[inline(always)]
 pub fn error(socket: *const c_void) -> u32 {
