@@ -44,7 +44,7 @@ pub struct OtlpConfig {
     pub protocol: Protocol,
     /// The final URL. `https` asks for TLS. For gRPC scheme, host and port, for example
     /// `http://localhost:4317` (`OTEL_EXPORTER_OTLP_INSECURE` is decided before, by the scheme
-    /// written here); for HTTP with the path, see [`http_traces_url`].
+    /// written here); for HTTP with the path.
     pub endpoint: String,
     /// Headers (gRPC metadata) of each request (`OTEL_EXPORTER_OTLP_[TRACES_]HEADERS`, decoded).
     pub headers: Vec<(String, String)>,
@@ -104,41 +104,6 @@ impl Default for BatchConfig {
             max_queue_bytes: 24 << 20,
             max_export_batch_size: 512,
             export_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// The URL for traces by the rule of the OpenTelemetry specification ("OTLP Exporter
-/// Configuration", endpoint URLs for OTLP/HTTP): an endpoint for all signals gets `v1/traces`
-/// below its path; one that is meant for traces is taken as it is, with path `/` if it has none.
-#[must_use]
-pub fn http_traces_url(endpoint: &str, for_traces: bool) -> String {
-    if !for_traces {
-        return format!("{}/v1/traces", endpoint.trim_end_matches('/'));
-    }
-    let after_scheme = endpoint.find("://").map_or(0, |at| at + 3);
-    if endpoint[after_scheme..].contains('/') {
-        endpoint.to_owned()
-    } else {
-        format!("{endpoint}/")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::http_traces_url;
-
-    #[test]
-    fn url_rule() {
-        for (endpoint, for_traces, want) in [
-            ("http://h:4318", false, "http://h:4318/v1/traces"),
-            ("http://h:4318/", false, "http://h:4318/v1/traces"),
-            ("https://h/otlp", false, "https://h/otlp/v1/traces"),
-            ("https://h/otlp/", false, "https://h/otlp/v1/traces"),
-            ("http://h:4318", true, "http://h:4318/"),
-            ("http://h:4318/mine", true, "http://h:4318/mine"),
-        ] {
-            assert_eq!(http_traces_url(endpoint, for_traces), want);
         }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-pub use config::{BatchConfig, Compression, ExportConfig, OtlpConfig, Protocol, http_traces_url};
+pub use config::{BatchConfig, Compression, ExportConfig, OtlpConfig, Protocol};
 use queue::Queue;
 
 use crate::metrics::Metrics;

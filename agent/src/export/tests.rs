@@ -407,7 +407,7 @@ fn http_retry_after_partial_success_and_refusal() {
         let mut config = config(address);
         if let Some(otlp) = &mut config.otlp {
             otlp.protocol = Protocol::HttpProtobuf;
-            otlp.endpoint = http_traces_url(&format!("http://{address}"), false);
+            otlp.endpoint = format!("http://{address}/v1/traces");
             otlp.headers = vec![("x-token".to_owned(), "secret".to_owned())];
             otlp.compression = Compression::Gzip;
         }

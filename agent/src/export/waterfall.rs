@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::model::{ExportSpan, NoParent, Parent, SpanKind, SpanStatus, Value};
+use crate::model::{ExportSpan, Parent, SpanKind, SpanStatus, Value};
 use tree::{Row, Tree};
 
 /// How it is drawn.
@@ -124,7 +124,7 @@ fn name(span: &ExportSpan, row: &Row, width: usize) -> String {
     };
     let odd = match span.span.parent {
         Parent::Span { .. } if row.orphan => " ‹parent elsewhere›".to_owned(),
-        Parent::None(reason) if reason != NoParent::Root => {
+        Parent::None(reason) if reason.is_doubt() => {
             format!(" ‹no parent: {}›", reason.label())
         }
         _ => String::new(),
@@ -197,7 +197,8 @@ pub(super) fn is_error(span: &ExportSpan) -> bool {
 pub(super) fn evidence(span: &ExportSpan) -> String {
     match span.span.parent {
         Parent::Span { evidence, .. } => format!("by {}", evidence.label()),
-        Parent::None(reason) => reason.label().replace('_', " "),
+        Parent::None(reason) if reason.is_doubt() => reason.label().replace('_', " "),
+        Parent::None(_) => String::new(),
     }
 }
 

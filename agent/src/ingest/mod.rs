@@ -77,7 +77,12 @@ pub struct Ingest {
 impl Ingest {
     /// An empty table for at most `max_connections`, whose parsers hold `max_memory` bytes.
     #[must_use]
-    pub fn new(max_connections: usize, max_memory: usize, settings: Settings, metrics: Metrics) -> Self {
+    pub fn new(
+        max_connections: usize,
+        max_memory: usize,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             connections: HashMap::new(),
             unix: HashMap::new(),

@@ -64,6 +64,13 @@ pub enum NoParent {
 }
 
 impl NoParent {
+    /// Whether a parent may exist that could not be told. The other reasons are the ordinary ways
+    /// in which a trace begins.
+    #[must_use]
+    pub const fn is_doubt(self) -> bool {
+        matches!(self, Self::Ambiguous | Self::SharedThread)
+    }
+
     /// The value of `clew.parent.none`.
     #[must_use]
     pub const fn label(self) -> &'static str {
