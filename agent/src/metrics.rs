@@ -130,6 +130,9 @@ table! {
         RingBytes = ("ring_bytes"),
         /// Size of the ring buffer in bytes.
         RingCapacity = ("ring_capacity_bytes"),
+        /// The longest time between two looks at the ring buffer in the last second, in
+        /// microseconds: what the ring must be able to hold.
+        RingUnread = ("ring_unread_max_microseconds"),
         /// Connections in the table.
         OpenConnections = ("open_connections"),
         /// Exchanges begun and not ended.

@@ -49,6 +49,8 @@ pub struct Pipeline {
     wall: WallClock,
     next_housekeeping: Timestamp,
     housekeepings: u32,
+    /// The longest time between two looks at the ring since the last housekeeping, nanoseconds.
+    unread: u64,
     out: Outcome,
 }
 
@@ -116,6 +118,7 @@ impl Pipeline {
             wall: WallClock::read(),
             next_housekeeping: Timestamp::default(),
             housekeepings: 0,
+            unread: 0,
             out: Outcome::default(),
         }
     }
@@ -148,7 +151,9 @@ impl Pipeline {
 
     /// Handles what is in the ring, up to a batch, and what has become due.
     fn turn(&mut self) -> u32 {
-        self.host.now = clock::now();
+        let now = clock::now();
+        self.unread = self.unread.max(now.since(self.host.now));
+        self.host.now = now;
         let mut records = 0;
         let mut bytes = 0;
         while records < BATCH_RECORDS {
@@ -262,6 +267,8 @@ impl Pipeline {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
         }
+        self.metrics
+            .gauge(Gauge::RingUnread, std::mem::take(&mut self.unread) / 1000);
         self.ingest.keep_budget(&mut self.stitcher, &mut self.out);
         self.metrics
             .gauge(Gauge::Processes, self.host.processes.len() as u64);

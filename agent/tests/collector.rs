@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clew::export::{BatchConfig, Compression, ExportConfig, OtlpConfig, Protocol, http_traces_url};
+use clew::export::{BatchConfig, Compression, ExportConfig, OtlpConfig, Protocol};
 use clew::metrics::{Count, Metrics};
 use clew::model::{
     Attribute, Evidence, ExportSpan, Parent, Resource, Span, SpanId, SpanKind, SpanStatus,
@@ -136,7 +136,7 @@ fn spans_arrive_by_both_protocols_and_all_compressions() -> Result<(), Box<dyn E
         service: "shop".to_owned(),
         attributes: vec![Attribute::new("service.name", "shop")],
     });
-    let http = http_traces_url(&format!("http://127.0.0.1:{}", collector.http), false);
+    let http = format!("http://127.0.0.1:{}/v1/traces", collector.http);
     let grpc = format!("http://127.0.0.1:{}", collector.grpc);
     let mut trace = 0x5eed_0000;
     for (protocol, endpoint) in [(Protocol::Grpc, grpc), (Protocol::HttpProtobuf, http)] {

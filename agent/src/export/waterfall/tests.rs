@@ -88,7 +88,7 @@ fn errors_and_missing_parents() {
     failed.span.status = SpanStatus::Error;
     failed.span.attributes.truncate(2);
     let mut unsure = path(client(&shop, 1, 4, 20, 30), "PUT", "/stock");
-    unsure.span.parent = Parent::None(NoParent::Ambiguous);
+    unsure.span.parent = Parent::None(crate::model::NoParent::Ambiguous);
     let remote = below(server(&shop, 1, 1, 0, 50), 99, Evidence::Header);
     check(
         &[remote, failed, unsure],
