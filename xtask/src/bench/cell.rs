@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::agent::{self, Agent, Drops};
 use super::cpu;
-use super::floor::Floor;
+use super::floor::{self, Floor};
 use super::load::Load;
 use super::otlp::Spans;
 use super::receiver::Receiver;
@@ -100,6 +100,8 @@ pub struct Cell {
     pub rate: f64,
     /// The agent's resident memory in bytes: at its start, after both loads.
     pub resident: Option<[u64; 2]>,
+    /// Kernel programs of others on hooks like these.
+    pub strangers: usize,
 }
 
 /// The agent's memory over time.
@@ -145,13 +147,21 @@ impl Bench {
         })
     }
 
-    /// What a server answers at most, in requests a second.
+    /// What a server answers at most while it is traced, in requests a second.
+    ///
+    /// While it is traced, because load, agent and receiver share a processor: at half of what a
+    /// fast server answers without Clew, that processor is the limit, and not what is measured.
     ///
     /// # Errors
-    /// When it does not answer well.
+    /// When anything does not work.
     pub fn capacity(&self, workload: Workload, server: &Server) -> Result<f64> {
-        let saturation =
-            wrk::saturate(server.address, workload.path(), self.connections, self.load)?;
+        let saturate =
+            || wrk::saturate(server.address, workload.path(), self.connections, self.load);
+        // Warm: code is compiled, files are cached.
+        saturate()?;
+        let agent = self.start_agent()?;
+        let saturation = saturate()?;
+        agent.stop()?;
         Ok(saturation.rate())
     }
 
@@ -166,6 +176,7 @@ impl Bench {
         server: &Server,
         rate: f64,
     ) -> Result<Cell> {
+        let strangers = floor::strangers();
         // Hooks are removed when these are dropped: before the next cell.
         let _floor = match variant {
             Variant::Floor => Some(Floor::attach(&self.floor)?),
@@ -211,6 +222,7 @@ impl Bench {
             saturated,
             rate: reached,
             resident: at_start.zip(at_end).map(<[u64; 2]>::from),
+            strangers,
         })
     }
 

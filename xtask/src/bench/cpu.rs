@@ -33,6 +33,44 @@ pub fn pinned(processor: usize, program: &str) -> Command {
     command
 }
 
+/// This thread before all others of its processor, while this exists: load that must come at its
+/// time does so whatever the agent does. Else a busy agent would make requests come in bunches,
+/// which are cheaper to answer, and tracing would seem to save the server work.
+///
+/// What is started meanwhile inherits it: start nothing.
+pub struct Ahead(Pid);
+
+impl Ahead {
+    /// Begins.
+    ///
+    /// # Errors
+    /// Without root, or `chrt` (util-linux).
+    pub fn of_all() -> Result<Self> {
+        let this = Self(nix::unistd::gettid());
+        this.schedule(&["--fifo", "--pid", "10"])?;
+        Ok(this)
+    }
+
+    fn schedule(&self, policy: &[&str]) -> Result<()> {
+        let output = Command::new("chrt")
+            .args(policy)
+            .arg(self.0.to_string())
+            .output();
+        let output = output.context("starting chrt (util-linux)")?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "chrt: {}", message.trim());
+        Ok(())
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        if let Err(error) = self.schedule(&["--other", "--pid", "0"]) {
+            eprintln!("still at real-time priority: {error:#}");
+        }
+    }
+}
+
 /// A process with the descendants that it has now.
 #[derive(Clone, Debug)]
 pub struct Family(Vec<Pid>);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, ProgramType, loaded_programs};
 use aya::{Btf, Ebpf};
 
 /// Each program and the tracepoint that it is attached to: those of the agent's backend for
@@ -45,4 +45,14 @@ impl Floor {
             _programs: programs,
         })
     }
+}
+
+/// The kernel programs of this kind that are attached by now: not ours, before ours are. Another
+/// agent's would make all variants dearer, and the ratios between them smaller.
+pub fn strangers() -> usize {
+    // A kernel that does not list them has said nothing about them; none are assumed.
+    loaded_programs()
+        .filter_map(std::result::Result::ok)
+        .filter(|program| program.program_type() == ProgramType::Tracing.into())
+        .count()
 }

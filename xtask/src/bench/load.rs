@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::cpu::Ahead;
 use super::statistics::quantile;
 
 /// After the last request was due, for the last answers.
@@ -84,6 +85,7 @@ impl Load {
         let total = (rate * lasting.as_secs_f64()) as u64;
         let mut latencies = Vec::with_capacity(usize::try_from(total)?);
         let mut sent = 0;
+        let _ahead = Ahead::of_all()?;
         let start = Instant::now();
         let due = |number: u64| start + Duration::from_secs_f64(number as f64 / rate);
         let end = start + lasting + PATIENCE;

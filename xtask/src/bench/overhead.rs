@@ -38,7 +38,7 @@ pub struct Options {
     /// Only these servers.
     #[arg(long, value_enum)]
     workload: Vec<Workload>,
-    /// The fixed rate as a share of what the server answers at most.
+    /// The fixed rate as a share of what the server answers at most while it is traced.
     #[arg(long, default_value_t = 0.5)]
     share: f64,
     /// Connections of each load.
@@ -157,11 +157,9 @@ impl Plan {
     fn measure(&self, workload: Workload, stop: &AtomicBool) -> Result<Measured> {
         let directory = temp_dir()?;
         let server = Server::start(workload, directory.path())?;
-        // Warm: code is compiled, files are cached.
-        self.bench.capacity(workload, &server)?;
         let capacity = self.bench.capacity(workload, &server)?;
         let rate = capacity * self.share;
-        println!("{workload}: {capacity:.0} requests/s at most, {rate:.0} offered");
+        println!("{workload}: {capacity:.0} requests/s at most when traced, {rate:.0} offered");
         let mut measured = Measured {
             workload,
             rate,

@@ -34,6 +34,9 @@ const AIM_PER_EXCHANGE: f64 = 10.0;
 /// Its resident memory that is aimed at, in MiB.
 const AIM_RESIDENT: f64 = 60.0;
 
+/// A share of the server's processor that others may take before it is worth a remark.
+const DISTURBED: f64 = 0.05;
+
 /// Where results are in a document.
 const BEGIN: &str = "<!-- Written by `cargo xtask bench overhead --write`. -->";
 const END: &str = "<!-- End of what is written by `cargo xtask bench overhead --write`. -->";
@@ -47,9 +50,13 @@ pub fn cell(variant: Variant, cell: &Cell) -> String {
     };
     let [median, high] = cell.latency.map(micros);
     let (fixed, saturated) = (&cell.fixed, &cell.saturated);
+    let strangers = match cell.strangers {
+        0 => String::new(),
+        number => format!(", {number} kernel programs of others"),
+    };
     let mut line = format!(
-        "{name:8} {:6.2} µs/request, p50 {median:.0} µs, p99 {high:.0} µs, disturbed {:.1} %, \
-         other processor {:.0} %; at most {:.0} requests/s, {:.2} µs/request",
+        "{name:8} {:6.2} µs/request, p50 {median:.0} µs, p99 {high:.0} µs, \
+         disturbed {:.1} %{strangers}, other processor {:.0} %; at most {:.0} requests/s, {:.2} µs/request",
         fixed.server_per_request(),
         fixed.disturbance * 100.0,
         fixed.rest * 100.0,
@@ -78,6 +85,7 @@ pub fn markdown(results: &Results) -> String {
         saturation_table(results),
         agent_table(results),
         soak(results),
+        caveats(results),
     ] {
         text.push_str(&part);
         text.push('\n');
@@ -102,7 +110,7 @@ pub fn replace(document: &str, section: &str) -> Result<String> {
 fn method(results: &Results) -> String {
     format!(
         "{}. Median (quartiles) of {} rounds; ratios are taken within each round. {} connections, \
-         loads of {} s; the fixed rate is {} of what each server answered at most before.\n",
+         loads of {} s; the fixed rate is {} of what each server answered at most, traced.\n",
         results.machine,
         results.rounds,
         results.connections,
@@ -326,6 +334,35 @@ fn soak(results: &Results) -> String {
         sizes.join(", "),
         if met { "met" } else { "missed" },
     )
+}
+
+/// What makes these figures worth less than they could be.
+fn caveats(results: &Results) -> String {
+    let cells = || {
+        results
+            .servers
+            .iter()
+            .flat_map(|server| server.rounds.iter().flatten())
+    };
+    let all = cells().count();
+    let strangers = cells().filter(|cell| cell.strangers > 0).count();
+    let disturbed = cells()
+        .filter(|cell| cell.fixed.disturbance > DISTURBED)
+        .count();
+    let mut text = String::new();
+    if strangers > 0 {
+        text.push_str(&format!(
+            "In {strangers} of {all} measurements kernel programs of others were attached too.\n"
+        ));
+    }
+    if disturbed > 0 {
+        text.push_str(&format!(
+            "In {disturbed} of {all} measurements others took more than {:.0} % of the server's \
+             processor.\n",
+            DISTURBED * 100.0
+        ));
+    }
+    text
 }
 
 /// Spans of both sides over exchanges that took place.
