@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod model;
 pub mod observe;
 pub mod pipeline;
+pub mod priority;
 pub mod privilege;
 pub mod protocol;
 pub mod run;

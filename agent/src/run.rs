@@ -22,6 +22,7 @@ use crate::{
     metrics::{Gauge, Metrics},
     observe,
     pipeline::Pipeline,
+    priority::Urgent,
     privilege,
     protocol::{Settings, http1},
     stitch::{RandomIds, StitchConfig, Stitcher},
@@ -47,10 +48,20 @@ pub fn run(config: &Config) -> Result<()> {
         warn!("{}; lost: {}", program.summary(), program.lost);
     }
     metrics.gauge(Gauge::RingCapacity, config.capture.ring_size as u64);
+    let urgent = Urgent::begin()
+        .inspect_err(|error| warn!("the ring's reader has no priority: {error}"))
+        .ok();
     // Before any thread is started: capabilities belong to threads.
     if let Err(error) = privilege::drop_excess() {
         warn!("keeping all of root's capabilities: {error}");
     }
+    let (hand_over, handed) = mpsc::channel::<Pipeline>();
+    let (stop, stopped) = mpsc::channel();
+    let worker = thread::Builder::new()
+        .name("clew-ingest".to_owned())
+        .spawn(move || handed.recv().map(|pipeline| pipeline.run(&stopped)))
+        .context("starting the ingest thread")?;
+    drop(urgent);
     let _server = config
         .metrics
         .address
@@ -59,11 +70,8 @@ pub fn run(config: &Config) -> Result<()> {
     let exporter = export::start(&export_config(config), &metrics)?;
     let backend = kernel.backend;
     let pipeline = assemble(config, kernel, exporter, &metrics)?;
-    let (stop, stopped) = mpsc::channel();
-    let worker = thread::Builder::new()
-        .name("clew-ingest".to_owned())
-        .spawn(move || pipeline.run(&stopped))
-        .context("starting the ingest thread")?;
+    // It can only be gone by a defect, which joining reports.
+    let _ = hand_over.send(pipeline);
     info!(backend = backend.name(), "clew is tracing");
     wait(config, &metrics)?;
     let deadline = Instant::now() + LEAVE_WITHIN;
@@ -72,7 +80,9 @@ pub fn run(config: &Config) -> Result<()> {
     let _ = stop.send(());
     let exporter = worker
         .join()
-        .map_err(|_| anyhow::anyhow!("the ingest thread ended by a defect of clew"))?;
+        .ok()
+        .and_then(Result::ok)
+        .context("the ingest thread ended by a defect of clew")?;
     exporter.shutdown(deadline.saturating_duration_since(Instant::now()));
     if config.metrics.stats_interval.is_some() {
         eprint!("{}", observe::render_stats(&metrics));
