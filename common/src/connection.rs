@@ -78,8 +78,12 @@ pub mod tcp_state {
     pub const FIN_WAIT1: u32 = 4;
     /// Gone.
     pub const CLOSE: u32 = 7;
+    /// The other end has closed its sending side.
+    pub const CLOSE_WAIT: u32 = 8;
     /// The other end has closed its sending side, and now this end too.
     pub const LAST_ACK: u32 = 9;
+    /// Both ends have closed at the same time.
+    pub const CLOSING: u32 = 11;
 }
 
 /// The state of a TCP connection changed.

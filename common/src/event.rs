@@ -48,6 +48,10 @@ pub const CHUNK_UNREADABLE: u32 = 1 << 1;
 /// [`Chunk::flags`]: `position` counts from the first byte that this kernel program saw, because
 /// the socket has no sequence numbers (Unix sockets).
 pub const CHUNK_RELATIVE: u32 = 1 << 2;
+/// [`Chunk::flags`]: `position` may be one too high. The peer's FIN takes a sequence number, which
+/// the kernel counts as read together with the last bytes; on a socket that is closed already
+/// nothing tells whether a FIN came or a reset.
+pub const CHUNK_PERHAPS_FIN: u32 = 1 << 3;
 
 /// One captured send or receive; `captured` bytes follow it in the record.
 #[derive(Clone, Copy, Debug)]

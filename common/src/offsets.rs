@@ -58,12 +58,16 @@ offsets! {
     sock_net = "sock_common"."skc_net",
     /// `sock.sk_socket`: pointer to `struct socket`.
     sock_socket = "sock"."sk_socket",
+    /// `sock_common.skc_state`: the TCP state.
+    sock_state = "sock_common"."skc_state",
     /// `sock.sk_err`: pending error, a positive errno.
     sock_error = "sock"."sk_err",
     /// `net.ns.inum`: inode number of the network namespace.
     net_inum = "net"."ns.inum",
     /// `tcp_sock.copied_seq`: next sequence number that the process will read.
     tcp_copied_seq = "tcp_sock"."copied_seq",
+    /// `tcp_sock.rcv_nxt`: next sequence number expected from the peer.
+    tcp_rcv_nxt = "tcp_sock"."rcv_nxt",
     /// `tcp_sock.write_seq`: sequence number after the last byte written.
     tcp_write_seq = "tcp_sock"."write_seq",
     /// `unix_sock.peer`: the other end.

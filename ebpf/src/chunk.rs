@@ -7,10 +7,15 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use clew_common::{
-    connection::OWN,
+    connection::{
+        OWN,
+        tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, LAST_ACK},
+    },
     control::{CAPTURE, IGNORE, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED},
     counter::Counter,
-    event::{CAPTURE_MAX, CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind},
+    event::{
+        CAPTURE_MAX, CHUNK_PERHAPS_FIN, CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind,
+    },
 };
 
 use crate::{
@@ -18,7 +23,7 @@ use crate::{
     connection::announce,
     counter::count,
     flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
-    kernel::{capture_bytes, opaque, own_pid},
+    kernel::{capture_bytes, offset, opaque, own_pid},
     output, socket,
 };
 
@@ -64,7 +69,7 @@ unsafe fn of_flow(
 ) {
     // SAFETY: promised by the caller.
     unsafe {
-        let position = position(store, flow, sent, length);
+        let (position, doubt) = position(store, flow, sent, length);
         if (*flow).verdict == IGNORE {
             return;
         }
@@ -88,13 +93,17 @@ unsafe fn of_flow(
         {
             return;
         }
-        submit(flow, sent, length, position, pid, tid, buffer);
+        let mut flags = doubt;
+        if sent {
+            flags |= CHUNK_SENT;
+        }
+        submit(flow, flags, length, position, pid, tid, buffer);
     }
 }
 
-/// Where the bytes lie in their stream.
+/// Where the bytes lie in their stream, and flags that say how far this can be trusted.
 #[inline(always)]
-unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32) -> u64 {
+unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32) -> (u64, u32) {
     // SAFETY: promised by the caller.
     unsafe {
         if (*flow).flags & UNIX != 0 {
@@ -105,9 +114,24 @@ unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32)
             };
             let position = *counter;
             *counter = position + u64::from(length);
-            return position;
+            return (position, CHUNK_RELATIVE);
         }
-        u64::from(store.sequence(sent).wrapping_sub(length))
+        if sent {
+            let end: u32 = store.field(offset!(tcp_write_seq));
+            return (u64::from(end.wrapping_sub(length)), 0);
+        }
+        let end: u32 = store.field(offset!(tcp_copied_seq));
+        let start = end.wrapping_sub(length);
+        // A FIN that came with the last bytes was read with them, and took a number of its own.
+        match u32::from(store.field::<u8>(offset!(sock_state))) {
+            CLOSE_WAIT | LAST_ACK | CLOSING if end == store.field(offset!(tcp_rcv_nxt)) => {
+                (u64::from(start.wrapping_sub(1)), 0)
+            }
+            CLOSE if end == store.field(offset!(tcp_rcv_nxt)) => {
+                (u64::from(start), CHUNK_PERHAPS_FIN)
+            }
+            _ => (u64::from(start), 0),
+        }
     }
 }
 
@@ -158,7 +182,7 @@ unsafe fn is_wanted(flow: *mut Flow, sent: bool, position: u64, length: u32) -> 
 #[inline(always)]
 unsafe fn submit(
     flow: *mut Flow,
-    sent: bool,
+    flags: u32,
     length: u32,
     position: u64,
     pid: u32,
@@ -186,10 +210,7 @@ unsafe fn submit(
         } else {
             buffer().copy((&raw mut (*record).data).cast(), wanted)
         };
-        let mut flags = if sent { CHUNK_SENT } else { 0 };
-        if (*flow).flags & UNIX != 0 {
-            flags |= CHUNK_RELATIVE;
-        }
+        let mut flags = flags;
         if captured == 0 && wanted != 0 {
             flags |= CHUNK_UNREADABLE;
             count(Counter::ChunkUnreadable);

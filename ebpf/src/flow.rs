@@ -18,10 +18,7 @@ use clew_common::{
 };
 use core::ffi::c_void;
 
-use crate::{
-    counter::count,
-    kernel::{offset, read_kernel},
-};
+use crate::{counter::count, kernel::read_kernel};
 
 /// State of a connection. Its fields are written without locks: a connection is rarely used by
 /// two threads in the same direction at the same time, and what could go wrong then is a verdict
@@ -111,17 +108,8 @@ pub trait Store {
     fn create(&self, flags: u32) -> Option<*mut Flow>;
     /// Forgets a flow whose socket is closed.
     fn remove(&self);
-    /// TCP: the sequence number after the last byte that the process has written (`sent`) or read.
-    fn sequence(&self, sent: bool) -> u32;
-}
-
-#[inline(always)]
-fn sequence_offset(sent: bool) -> usize {
-    if sent {
-        offset!(tcp_write_seq)
-    } else {
-        offset!(tcp_copied_seq)
-    }
+    /// TCP: reads a field of the socket.
+    fn field<T: Copy + Default>(&self, offset: usize) -> T;
 }
 
 /// A socket that the verifier knows as such.
@@ -160,16 +148,16 @@ impl Store for Trusted {
     }
 
     #[inline(always)]
-    fn sequence(&self, sent: bool) -> u32 {
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
         // SAFETY: the helper checks that it is a TCP socket. The verifier knows its result as a
-        // `struct tcp_sock` and the offset as a constant, so this is a plain load: no helper call
-        // on the path that every send and receive takes.
+        // `struct tcp_sock` and the offset as a constant, so this is a plain load: no reading
+        // helper on the path that every send and receive takes.
         unsafe {
             let tcp = bpf_skc_to_tcp_sock(self.0.cast_mut()).cast::<u8>();
             if tcp.is_null() {
-                return 0;
+                return T::default();
             }
-            tcp.add(sequence_offset(sent)).cast::<u32>().read()
+            tcp.add(offset).cast::<T>().read()
         }
     }
 }
@@ -237,8 +225,8 @@ impl Store for Untrusted {
     }
 
     #[inline(always)]
-    fn sequence(&self, sent: bool) -> u32 {
-        read_kernel::<u32>(self.address, sequence_offset(sent)).unwrap_or(0)
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
+        read_kernel(self.address, offset).unwrap_or_default()
     }
 }
 

@@ -56,6 +56,8 @@ pub struct RawChunk<'a> {
     pub direction: Direction,
     /// Position as the kernel counts it.
     pub position: u64,
+    /// The position may be one too high.
+    pub perhaps_fin: bool,
     /// Bytes moved, not 0.
     pub length: u64,
     /// Captured bytes.
@@ -114,7 +116,8 @@ impl Tracked {
     pub fn chunk(&mut self, raw: &RawChunk<'_>, metrics: &Metrics, events: &mut Vec<ParserEvent>) {
         self.last_seen = raw.time;
         let wraps = matches!(self.connection.address, Address::Tcp { .. });
-        let place = self.streams[index(raw.direction)].place(raw.position, raw.length, wraps);
+        let stream = &mut self.streams[index(raw.direction)];
+        let place = stream.place(raw.position, raw.length, wraps, raw.perhaps_fin);
         let Place::At { position, gap } = place else {
             metrics.count(Count::LateChunks, 1);
             return;

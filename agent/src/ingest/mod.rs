@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use clew_common::{
     connection::{Changed, tcp_state},
     control::{Control, IGNORE},
-    event::{CHUNK_SENT, Chunk as KernelChunk},
+    event::{CHUNK_PERHAPS_FIN, CHUNK_SENT, Chunk as KernelChunk},
 };
 
 use self::connection::{RawChunk, Tracked};
@@ -183,6 +183,7 @@ impl Ingest {
                 Direction::Received
             },
             position: chunk.position,
+            perhaps_fin: chunk.flags & CHUNK_PERHAPS_FIN != 0,
             length,
             data,
             time: Timestamp(chunk.time),

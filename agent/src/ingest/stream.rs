@@ -34,8 +34,9 @@ impl Stream {
     }
 
     /// Places a chunk of `length` bytes. TCP gives sequence numbers of 32 bits (`wraps`), which
-    /// are continued here; other positions are taken as they are.
-    pub fn place(&mut self, raw: u64, length: u64, wraps: bool) -> Place {
+    /// are continued here; other positions are taken as they are. `perhaps_fin`: the position may
+    /// be one too high, see [`clew_common::event::CHUNK_PERHAPS_FIN`].
+    pub fn place(&mut self, raw: u64, length: u64, wraps: bool, perhaps_fin: bool) -> Place {
         let Some(next) = self.next else {
             self.next = Some(raw.wrapping_add(length));
             return Place::At {
@@ -49,6 +50,7 @@ impl Stream {
         } else {
             raw.wrapping_sub(next) as i64
         };
+        let ahead = if perhaps_fin && ahead == 1 { 0 } else { ahead };
         if ahead < 0 && ahead.unsigned_abs() <= REORDER_MAX {
             return Place::Late;
         }
@@ -64,6 +66,16 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fin_that_was_read_is_no_gap() {
+        let mut stream = Stream::default();
+        stream.place(10, 10, true, false);
+        let at = |position, gap| Place::At { position, gap };
+        assert_eq!(stream.place(21, 4, true, true), at(20, 0));
+        assert_eq!(stream.place(25, 4, true, true), at(24, 0));
+        assert_eq!(stream.place(30, 4, true, true), at(30, 2));
+    }
 
     #[test]
     fn places() {
@@ -96,7 +108,11 @@ mod tests {
         for case in cases {
             let mut stream = Stream::default();
             for &(raw, length, wraps, expected) in case {
-                assert_eq!(stream.place(raw, length, wraps), expected, "{case:?}");
+                assert_eq!(
+                    stream.place(raw, length, wraps, false),
+                    expected,
+                    "{case:?}"
+                );
             }
         }
     }
