@@ -154,11 +154,11 @@ struct RawSpan {
     end_time_unix_nano: Value,
     #[serde(default)]
     attributes: Vec<KeyValue>,
-    #[serde(default)]
-    status: Status,
+    /// `null` where the exporter leaves it at its default (ProtoJSON allows that).
+    status: Option<Status>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Status {
     #[serde(default)]
     code: u8,
@@ -193,7 +193,7 @@ impl RawSpan {
             start: nanos(&self.start_time_unix_nano)?,
             end: nanos(&self.end_time_unix_nano)?,
             // `Status.STATUS_CODE_ERROR`.
-            error: self.status.code == 2,
+            error: self.status.is_some_and(|status| status.code == 2),
             attributes: texts(&self.attributes),
             resource: resource.clone(),
         })
@@ -268,7 +268,7 @@ mod tests {
                 "name":"GET","kind":3,"startTimeUnixNano":"1","endTimeUnixNano":"2",
                 "attributes":[{"key":"url.full",
                     "value":{"stringValue":"http://h:8/s/r.1?q=1"}}],
-                "status":{}}]}]}]}"#;
+                "status":null}]}]}]}"#;
         let spans = parse_line(line).unwrap();
         let [server, client] = spans.as_slice() else {
             panic!("{spans:?}");

@@ -17,6 +17,8 @@ pub struct Asserted {
     pub all: usize,
     /// Those whose parent is the true one.
     pub right: usize,
+    /// Those whose parent has no span: its own exchange is missing.
+    pub dangling: usize,
 }
 
 /// The figures.
@@ -158,6 +160,7 @@ impl Score {
             .or_default();
         of_evidence.all += 1;
         of_evidence.right += usize::from(right);
+        of_evidence.dangling += usize::from(found.is_none());
         if !right {
             self.fault(format!(
                 "{:?} span of {} ({}) has parent {found:?}, truly {truth:?}",
@@ -183,6 +186,7 @@ impl Score {
             .fold(Asserted::default(), |sum, of| Asserted {
                 all: sum.all + of.all,
                 right: sum.right + of.right,
+                dangling: sum.dangling + of.dangling,
             })
     }
 
@@ -312,8 +316,22 @@ mod tests {
             (score.exchanges, score.found, score.true_parents),
             (8, 8, 6)
         );
-        assert_eq!(score.asserted["socket"], Asserted { all: 4, right: 4 });
-        assert_eq!(score.asserted["thread"], Asserted { all: 2, right: 2 });
+        assert_eq!(
+            score.asserted["socket"],
+            Asserted {
+                all: 4,
+                right: 4,
+                dangling: 0
+            }
+        );
+        assert_eq!(
+            score.asserted["thread"],
+            Asserted {
+                all: 2,
+                right: 2,
+                dangling: 0
+            }
+        );
         assert_eq!((score.requests, score.exact_traces), (2, 2));
     }
 
@@ -323,7 +341,14 @@ mod tests {
         spans.remove(1);
         let score = Score::of(&spans, &hops);
         assert_eq!((score.found, score.exact_traces), (7, 1));
-        assert_eq!(score.asserted(), Asserted { all: 5, right: 4 });
+        assert_eq!(
+            score.asserted(),
+            Asserted {
+                all: 5,
+                right: 4,
+                dangling: 1
+            }
+        );
         assert!(!score.is_true());
     }
 
@@ -365,7 +390,14 @@ mod tests {
             }
         }
         let score = Score::of(&spans, &hops);
-        assert_eq!(score.asserted["thread"], Asserted { all: 2, right: 0 });
+        assert_eq!(
+            score.asserted["thread"],
+            Asserted {
+                all: 2,
+                right: 0,
+                dangling: 0
+            }
+        );
         assert_eq!((score.false_merges, score.exact_traces), (2, 0));
         assert_eq!(score.found, 8);
     }
@@ -375,6 +407,13 @@ mod tests {
         let (hops, mut spans) = two_requests();
         spans[0].parent = Some(spans[1].id.clone());
         let score = Score::of(&spans, &hops);
-        assert_eq!(score.asserted["thread"], Asserted { all: 3, right: 2 });
+        assert_eq!(
+            score.asserted["thread"],
+            Asserted {
+                all: 3,
+                right: 2,
+                dangling: 0
+            }
+        );
     }
 }

@@ -214,7 +214,12 @@ impl Stage {
     pub fn spans_of(&self, path: &str, count: usize) -> Vec<Span> {
         let request = store::request_of(path).expect("a path with a token");
         let mut spans = self.spans_of_request(request, count);
-        assert_eq!(spans.len(), count, "spans of {path}: {spans:#?}");
+        assert_eq!(
+            spans.len(),
+            count,
+            "spans of {path}: {spans:#?}; the agent wrote:\n{}",
+            self.agent.log()
+        );
         spans.sort_by_key(|span| (std::cmp::Reverse(span.kind), span.start));
         spans
     }
@@ -226,7 +231,8 @@ impl Stage {
     #[track_caller]
     pub fn pair(&self, path: &str) -> (Span, Span) {
         let spans = self.spans_of(path, 2);
-        Score::of(&spans, &[lone_hop(path)]).assert_exact();
+        let score = Score::of(&spans, &[lone_hop(path)]);
+        assert!(score.is_exact(), "{score}; {spans:#?}");
         let [client, server] = <[Span; 2]>::try_from(spans).expect("two spans");
         (client, server)
     }

@@ -109,6 +109,7 @@ fn ten_megabytes_of_head(backend: Backend) {
     let mut stream = raw::connect(&stage, 8081).unwrap();
     stream.write_all(head(&taken).as_bytes()).unwrap();
     raw::read_until(&mut stream, "\r\n\r\n").unwrap();
+    drop(stream);
     let (client, server) = stage.pair(&taken);
     for span in [&client, &server] {
         assert_eq!(

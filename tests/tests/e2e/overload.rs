@@ -73,7 +73,8 @@ fn a_reader_that_stops(backend: Backend) {
     ));
     assert!(score.found > 0 && score.found < score.exchanges, "{score}");
     let asserted = score.asserted();
-    assert_eq!(asserted.right, asserted.all, "{score}");
+    // Whose parent's own exchange was lost cannot be judged; all others are right.
+    assert_eq!(asserted.right + asserted.dangling, asserted.all, "{score}");
     assert_eq!(score.false_merges, 0, "{score}");
 
     // Afterwards all is seen again.

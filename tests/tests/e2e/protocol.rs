@@ -41,7 +41,8 @@ fn static_server(stage: &Stage) -> Process {
                location ~ /missing$ {{ return 404; }}
                location ~ /broken$ {{ return 500; }}
                location ~ /file$ {{ try_files /file =404; }}
-               location ~ /chunked$ {{ ssi on; ssi_types *; try_files /file =404; }}
+               location ~ /chunked$ {{ ssi on; ssi_types *; try_files /page =404; }}
+               location ~ /chunked-big$ {{ ssi on; ssi_types *; try_files /file =404; }}
                location ~ /big$ {{ try_files /big =404; }}
                location / {{ return 200 'hello\n'; }}
              }}",
@@ -50,6 +51,7 @@ fn static_server(stage: &Stage) -> Process {
         PORT,
     );
     let www = stage.directory().join("nginx/www");
+    std::fs::write(www.join("page"), vec![b'.'; 2000]).unwrap();
     std::fs::write(www.join("file"), vec![b'.'; 100 << 10]).unwrap();
     File::create(www.join("big")).unwrap().set_len(BIG).unwrap();
     nginx.unwrap()
@@ -123,7 +125,15 @@ const CASES: &[Expected] = &[
     Expected {
         ending: "/chunked",
         curl: &[],
-        both: &[("http.response.body.size", "102400")],
+        both: &[("http.response.body.size", "2000")],
+        errors: ["", ""],
+    },
+    // What a client reads at once may hold more of such a body than is captured, with the lengths
+    // of its pieces in the midst: its size is then left out.
+    Expected {
+        ending: "/chunked-big",
+        curl: &[],
+        both: &[("http.response.status_code", "200")],
         errors: ["", ""],
     },
     Expected {
