@@ -198,7 +198,7 @@ pub(super) fn evidence(span: &ExportSpan) -> String {
     match span.span.parent {
         Parent::Span { evidence, .. } => format!("by {}", evidence.label()),
         Parent::None(reason) if reason.is_doubt() => reason.label().replace('_', " "),
-        Parent::None(_) => String::new(),
+        Parent::None(_) => "root".to_owned(),
     }
 }
 
