@@ -46,13 +46,13 @@ pub fn test(options: &Options) -> Result<()> {
     }
     end_to_end.env("CLEW_BIN", clew);
     end_to_end.env("CLEW_TEST_PYTHON", setup::python());
-    end_to_end.env("CLEW_TEST_COLLECTOR", setup::collector());
     command::run(&mut end_to_end)
 }
 
 fn cargo_test(require: bool) -> Command {
     let mut cargo = command::cargo();
     cargo.arg("test").current_dir(workspace::root());
+    cargo.env("CLEW_TEST_COLLECTOR", setup::collector());
     if require {
         cargo.env("CLEW_REQUIRE", "1");
     }
