@@ -78,9 +78,13 @@ fn a_reader_that_stops(backend: Backend) {
     assert_eq!(score.false_merges, 0, "{score}");
 
     // Afterwards all is seen again.
-    for n in 0..100 {
-        let path = stage.path(&format!("after{n}"));
-        stage.curl(&[&format!("http://127.0.0.1:{PORT}{path}")]);
-        stage.pair(&path);
+    let paths: Vec<String> = (0..100).map(|n| stage.path(&format!("after{n}"))).collect();
+    let urls: Vec<String> = paths
+        .iter()
+        .map(|path| format!("http://127.0.0.1:{PORT}{path}"))
+        .collect();
+    stage.curl(&urls.iter().map(String::as_str).collect::<Vec<_>>());
+    for path in &paths {
+        stage.pair(path);
     }
 }
