@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::agent::{self, Agent, Drops};
 use super::cpu;
 use super::floor::{self, Floor};
-use super::load::Load;
+use super::load::{Load, Pace};
 use super::otlp::Spans;
 use super::receiver::Receiver;
 use super::workload::{Server, Workload};
@@ -25,6 +25,10 @@ const EXPORT: Duration = Duration::from_secs(3);
 
 /// From a load's last answer until all its spans have come, at most.
 const EXPORT_ALL: Duration = Duration::from_secs(20);
+
+/// From one bunch of requests to the next. The agent has caught up by then; a bunch of this much
+/// is far from filling its ring buffer.
+const BUNCHES: Duration = Duration::from_millis(50);
 
 /// Between two looks at the agent's memory.
 const LOOK: Duration = Duration::from_secs(5);
@@ -94,6 +98,9 @@ pub struct Cell {
     pub due: u64,
     /// Latency at the fixed rate in seconds: median, 99th percentile.
     pub latency: [f64; 2],
+    /// At the same rate with requests in bunches. A server that serves one after the other does
+    /// not pay for falling asleep and waking up, so what tracing adds weighs most.
+    pub bunched: Cost,
     /// At saturation.
     pub saturated: Cost,
     /// Requests a second at saturation.
@@ -190,17 +197,19 @@ impl Bench {
         let at_start = resident(agent.as_ref())?;
 
         let mut load = Load::connect(server.address, self.connections)?;
-        self.cost(workload, server, agent.as_ref(), |path| {
-            Ok(load.run(path, rate, WARM_UP)?.answered)
-        })?;
-        let mut outcome = None;
-        let fixed = self.cost(workload, server, agent.as_ref(), |path| {
-            let came = load.run(path, rate, self.load)?;
-            let answered = came.answered;
-            outcome = Some(came);
-            Ok(answered)
-        })?;
-        let outcome = outcome.context("the load did not run")?;
+        let mut run = |pace, lasting| {
+            let mut outcome = None;
+            let cost = self.cost(workload, server, agent.as_ref(), |path| {
+                let came = load.run(path, pace, lasting)?;
+                let answered = came.answered;
+                outcome = Some(came);
+                Ok(answered)
+            })?;
+            anyhow::Ok((cost, outcome.context("the load did not run")?))
+        };
+        run(Pace::even(rate), WARM_UP)?;
+        let (fixed, outcome) = run(Pace::even(rate), self.load)?;
+        let (bunched, _) = run(Pace::bunched(rate, BUNCHES), self.load)?;
         let latency = |share| outcome.latency(share).context("no request was answered");
         // wrk brings connections of its own.
         drop(load);
@@ -219,6 +228,7 @@ impl Bench {
             fixed,
             due: outcome.due,
             latency: [latency(0.5)?, latency(0.99)?],
+            bunched,
             saturated,
             rate: reached,
             resident: at_start.zip(at_end).map(<[u64; 2]>::from),
@@ -245,7 +255,9 @@ impl Bench {
         let cost = self.cost(workload, server, Some(&agent), |path| {
             let mut answered = 0;
             while start.elapsed() < lasting {
-                answered += load.run(path, rate, LOOK.min(lasting))?.answered;
+                answered += load
+                    .run(path, Pace::even(rate), LOOK.min(lasting))?
+                    .answered;
                 resident.push((start.elapsed().as_secs_f64(), agent.resident()?));
                 ensure!(!stop.load(Ordering::Relaxed), "interrupted");
             }
@@ -290,10 +302,11 @@ impl Bench {
 
         let start = Instant::now();
         let (busy, rest) = (cpu::busy(cpu::SERVER)?, cpu::busy(cpu::REST)?);
-        let own = server.family.time()?;
+        let family = server.family()?;
+        let own = family.time()?;
         let answered = load(&path)?;
         let lasted = start.elapsed().as_secs_f64();
-        let own = (server.family.time()? - own).as_secs_f64();
+        let own = (family.time()? - own).as_secs_f64();
         let busy = (cpu::busy(cpu::SERVER)? - busy).as_secs_f64();
         let rest = (cpu::busy(cpu::REST)? - rest).as_secs_f64();
         if answered == 0 {

@@ -56,12 +56,13 @@ pub fn cell(variant: Variant, cell: &Cell) -> String {
     };
     let mut line = format!(
         "{name:8} {:6.2} µs/request, p50 {median:.0} µs, p99 {high:.0} µs, \
-         disturbed {:.1} %{strangers}, other processor {:.0} %; at most {:.0} requests/s, {:.2} µs/request",
+         disturbed {:.1} %{strangers}, other processor {:.0} %; {:.2} µs/request in bunches; \
+         at most {:.0} requests/s",
         fixed.server_per_request(),
         fixed.disturbance * 100.0,
         fixed.rest * 100.0,
+        cell.bunched.server_per_request(),
         cell.rate,
-        saturated.server_per_request(),
     );
     if let (Some(fixed), Some(saturated)) = (&fixed.agent, &saturated.agent) {
         // Writing to a string does not fail.
@@ -125,43 +126,44 @@ fn server_table(results: &Results) -> String {
         &[
             "server",
             "offered /s",
+            "requests come",
             "without, µs",
             "floor / without",
             "Clew / without",
             "Clew / floor",
+            "Clew - floor, µs",
             "aim",
-            "disturbance",
         ],
     );
     for server in &results.servers {
-        let series = |variant| server.series(variant, |cell| cell.fixed.server_per_request());
-        let disturbance = Variant::ALL
-            .into_iter()
-            .flat_map(|variant| server.series(variant, |cell| cell.fixed.disturbance * 100.0));
-        let over_floor = Quartiles::of_ratios(&series(Variant::Clew), &series(Variant::Floor));
-        let met = over_floor.is_some_and(|ratio| ratio.median <= server.workload.aim());
-        table.row([
-            server.workload.to_string(),
-            format!("{:.0}", server.rate),
-            shown(Quartiles::of(series(Variant::None)), 2),
-            shown(
-                Quartiles::of_ratios(&series(Variant::Floor), &series(Variant::None)),
-                3,
-            ),
-            shown(
-                Quartiles::of_ratios(&series(Variant::Clew), &series(Variant::None)),
-                3,
-            ),
-            shown(over_floor, 3),
-            format!(
-                "{:.2}: {}",
-                server.workload.aim(),
-                if met { "met" } else { "missed" }
-            ),
-            format!("{} %", shown(Quartiles::of(disturbance), 1)),
-        ]);
+        let paces: [(_, fn(&Cell) -> &Cost); 2] = [
+            ("evenly", |cell| &cell.fixed),
+            ("in bunches", |cell| &cell.bunched),
+        ];
+        for (pace, cost) in paces {
+            let series = |variant| server.series(variant, |cell| cost(cell).server_per_request());
+            let [without, floor, clew] = Variant::ALL.map(series);
+            let over_floor = Quartiles::of_ratios(&clew, &floor);
+            let met = over_floor.is_some_and(|ratio| ratio.median <= server.workload.aim());
+            let more = clew.iter().zip(&floor).map(|(clew, floor)| clew - floor);
+            table.row([
+                server.workload.to_string(),
+                format!("{:.0}", server.rate),
+                pace.to_owned(),
+                shown(Quartiles::of(without.iter().copied()), 2),
+                shown(Quartiles::of_ratios(&floor, &without), 3),
+                shown(Quartiles::of_ratios(&clew, &without), 3),
+                shown(over_floor, 3),
+                shown(Quartiles::of(more), 2),
+                format!("{:.2}: {}", server.workload.aim(), verdict(met)),
+            ]);
+        }
     }
     table.text
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
 }
 
 fn latency_table(results: &Results) -> String {
@@ -212,14 +214,12 @@ fn saturation_table(results: &Results) -> String {
             "without, requests/s",
             "floor / without",
             "Clew / without",
-            "server's µs per request, Clew / floor",
             "spans / exchanges",
             "drops",
         ],
     );
     for server in &results.servers {
         let rate = |variant| server.series(variant, |cell| cell.rate);
-        let own = |variant| server.series(variant, |cell| cell.saturated.server_per_request());
         let costs = || {
             server
                 .rounds
@@ -235,10 +235,6 @@ fn saturation_table(results: &Results) -> String {
             ),
             shown(
                 Quartiles::of_ratios(&rate(Variant::Clew), &rate(Variant::None)),
-                3,
-            ),
-            shown(
-                Quartiles::of_ratios(&own(Variant::Clew), &own(Variant::Floor)),
                 3,
             ),
             completeness(costs()),
@@ -269,8 +265,9 @@ fn agent_table(results: &Results) -> String {
                 .iter()
                 .map(|cells| &cells[Variant::Clew as usize])
         };
-        let agents = || clew().filter_map(|cell| cell.fixed.agent.as_ref());
-        let answered: u64 = clew().map(|cell| cell.fixed.answered).sum();
+        let costs = || clew().flat_map(|cell| [&cell.fixed, &cell.bunched]);
+        let agents = || costs().filter_map(|cost| cost.agent.as_ref());
+        let answered: u64 = costs().map(|cost| cost.answered).sum();
         let share = |spans: u64| format!("{spans} / {answered} = {}", percent(spans, answered));
         let time = Quartiles::of(agents().map(AgentCost::per_exchange));
         let met = time.is_some_and(|time| time.median <= AIM_PER_EXCHANGE);
@@ -332,7 +329,7 @@ fn soak(results: &Results) -> String {
         percent(spans, 2 * soak.answered),
         drops([&soak.agent]),
         sizes.join(", "),
-        if met { "met" } else { "missed" },
+        verdict(met),
     )
 }
 

@@ -62,9 +62,7 @@ impl fmt::Display for Workload {
 
 /// A server that runs, alone on its processor, until this is dropped.
 pub struct Server {
-    _process: Process,
-    /// It and its workers.
-    pub family: Family,
+    process: Process,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -80,12 +78,15 @@ impl Server {
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let mut process = Process::start("server", command, None, directory)?;
         process.wait_listening(address, START)?;
-        let family = Family::of(process.pid())?;
-        Ok(Self {
-            _process: process,
-            family,
-            address,
-        })
+        Ok(Self { process, address })
+    }
+
+    /// It and its workers. A server may listen before it has any.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn family(&self) -> Result<Family> {
+        Family::of(self.process.pid())
     }
 }
 
