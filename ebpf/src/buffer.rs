@@ -41,8 +41,12 @@ const VECTORS_AT_ONCE: u32 = 4;
 pub enum Buffer {
     /// One piece, at this address.
     Flat(u64),
-    /// `count` pieces, described at `vectors`.
-    Scattered { vectors: u64, count: u64 },
+    /// `count` pieces, described at `vectors`, of which the first `filled` bytes were moved.
+    Scattered {
+        vectors: u64,
+        count: u64,
+        filled: u32,
+    },
     /// Not in the caller's memory, or not to be found.
     Unreadable,
 }
@@ -59,23 +63,26 @@ impl Buffer {
                 Self::Scattered {
                     vectors: call.arguments[1],
                     count: call.arguments[2],
+                    filled: u32::MAX,
                 }
             }
-            number::SENDMSG | number::RECVMSG => Self::of_message(call.arguments[1]),
-            // With several messages in one call nothing says which one this is.
+            number::SENDMSG | number::RECVMSG => Self::of_message(call.arguments[1], u32::MAX),
+            // With several messages in one call nothing says which one this is, while it runs.
             number::SENDMMSG | number::RECVMMSG if call.arguments[2] == 1 => {
-                Self::of_message(call.arguments[1])
+                Self::of_message(call.arguments[1], u32::MAX)
             }
             _ => Self::Unreadable,
         }
     }
 
+    /// The buffer of a `struct msghdr` of which `filled` bytes were moved.
     #[inline(always)]
-    fn of_message(header: u64) -> Self {
+    pub fn of_message(header: u64, filled: u32) -> Self {
         match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
             Some(message) => Self::Scattered {
                 vectors: message.vectors,
                 count: message.count,
+                filled,
             },
             None => Self::Unreadable,
         }
@@ -98,7 +105,12 @@ impl Buffer {
                     0
                 }
             }
-            Self::Scattered { vectors, count } => {
+            Self::Scattered {
+                vectors,
+                count,
+                filled: moved,
+            } => {
+                let wanted = if wanted < moved { wanted } else { moved };
                 let mut filled: u32 = 0;
                 let first = first_vectors(vectors, count);
                 for index in 0..VECTORS_MAX {

@@ -53,9 +53,9 @@ fn ended(call: &Call, result: i64) {
         number::RECVMSG if third as u32 & NOT_FROM_STREAM == 0 => {
             moved(call, first, false, result);
         }
-        number::SENDMMSG => moved(call, first, true, sum_of_messages(call, result)),
+        number::SENDMMSG => messages_moved(call, true, result),
         number::RECVMMSG if fourth as u32 & NOT_FROM_STREAM == 0 => {
-            moved(call, first, false, sum_of_messages(call, result));
+            messages_moved(call, false, result);
         }
         number::SENDFILE => moved(call, first, true, result),
         number::SPLICE => {
@@ -67,30 +67,44 @@ fn ended(call: &Call, result: i64) {
     }
 }
 
-/// Adds up `msg_len` of the messages that were moved.
+/// sendmmsg and recvmmsg: the lengths of all messages are added up, the bytes are those of the
+/// first.
 #[inline(always)]
-fn sum_of_messages(call: &Call, messages: i64) -> i64 {
-    /// `sizeof(struct mmsghdr)` and the offset of its `msg_len`.
-    const SIZE: u64 = 64;
-    const LENGTH: u64 = 56;
+fn messages_moved(call: &Call, sent: bool, messages: i64) {
+    let [descriptor, vector, ..] = call.arguments;
     let mut sum = 0i64;
     for index in 0..MESSAGES_MAX {
         if index as i64 >= messages {
             break;
         }
-        let at = call.arguments[1] + index * SIZE + LENGTH;
-        sum += i64::from(read_user::<u32>(at).unwrap_or(0));
+        sum += i64::from(message_length(vector, index));
     }
-    sum
+    moved_from(descriptor, sent, sum, || {
+        Buffer::of_message(vector, message_length(vector, 0))
+    });
+}
+
+/// `msg_len` of a `struct mmsghdr` in an array.
+#[inline(always)]
+fn message_length(vector: u64, index: u64) -> u32 {
+    /// `sizeof(struct mmsghdr)` and the offset of its `msg_len`.
+    const SIZE: u64 = 64;
+    const LENGTH: u64 = 56;
+    read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
 }
 
 #[inline(always)]
 fn moved(call: &Call, descriptor: u64, sent: bool, result: i64) {
+    moved_from(descriptor, sent, result, || Buffer::of(call));
+}
+
+#[inline(always)]
+fn moved_from(descriptor: u64, sent: bool, result: i64, buffer: impl FnOnce() -> Buffer) {
     if result == 0 && sent {
         return;
     }
     if let Some(store) = socket_of(descriptor as u32) {
-        chunk::moved(&store, sent, result as u32, || Buffer::of(call));
+        chunk::moved(&store, sent, result as u32, buffer);
     }
 }
 

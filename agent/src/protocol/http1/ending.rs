@@ -61,12 +61,19 @@ impl Http1 {
         } else if self.ends_in_order(end.reason) {
             ending = Ending::Complete;
         }
+        // Further responses may lie among bytes that were not seen: their requests were perhaps
+        // answered, so nothing is asserted about them.
+        let rest = if self.response_lane().is_unframed() {
+            Ending::Lost(note::RESPONSE_HEAD_UNSEEN)
+        } else {
+            closing
+        };
         self.response_lane().close();
         if let Some(response) = self.exchanges.current() {
             response.ending = Some(ending);
         }
         self.settle(events);
-        self.exchanges.finish_from(0, closing, events);
+        self.exchanges.finish_from(0, rest, events);
     }
 
     /// Whether the end of the direction is how its present response is meant to end.

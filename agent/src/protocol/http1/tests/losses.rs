@@ -290,3 +290,15 @@ fn skipping() {
     assert_eq!(play(download), [Wants::Bytes, Wants::SkipUntil(end)]);
     assert_eq!(play("end closed"), [Wants::Nothing, Wants::Nothing]);
 }
+
+#[test]
+fn heads_of_pipelined_responses_behind_what_is_captured() {
+    check(
+        "out: GET /a HTTP/1.1|Host: h||GET /b HTTP/1.1|Host: h||GET /c HTTP/1.1|Host: h||
+         in hidden=200: HTTP/1.1 200 OK|Content-Length: 10||ab
+         end peer",
+        "0 client @0 1..2 complete GET http://h/a 200 res=10
+         1 client @28 1..2 lost GET http://h/b - (response head not captured)
+         2 client @56 1..1 lost GET http://h/c - (response head not captured)",
+    );
+}
