@@ -38,6 +38,10 @@ table! {
         ProgramMissed = ("kernel", "program_missed"),
         /// A record in the ring buffer was not understood.
         BadRecord = ("ingest", "bad_record"),
+        /// A chunk came after a later one of its stream (two threads on one socket).
+        LateChunk = ("ingest", "late_chunk"),
+        /// A chunk of a connection that had been let go.
+        StrayChunk = ("ingest", "stray_chunk"),
         /// The connection table was full: the connection idle for longest was let go.
         ConnectionBudget = ("ingest", "connection_budget"),
         /// A connection was let go while an exchange was open on it.
@@ -56,8 +60,6 @@ table! {
         PartialSuccess = ("export", "partial_success"),
         /// Spans were still in the queue when the agent had to leave.
         Shutdown = ("export", "shutdown"),
-        /// Retries were used up.
-        RetriesExhausted = ("export", "retries_exhausted"),
     }
 }
 
@@ -74,10 +76,6 @@ table! {
         UncapturedBytes = ("uncaptured_bytes"),
         /// Holes in a connection's stream.
         Gaps = ("gaps"),
-        /// Chunks that came after a later one of their stream, and were left out.
-        LateChunks = ("late_chunks"),
-        /// Chunks of connections that had been let go.
-        StrayChunks = ("stray_chunks"),
         /// Chunks left out in the kernel, inside bodies of known length.
         KernelSkipped = ("kernel_skipped_chunks"),
         /// Chunks whose bytes could not be read (sendfile, splice, io_uring).
@@ -126,8 +124,8 @@ table! {
 table! {
     /// A present amount: `clew_<name>`.
     Gauge {
-        /// Bytes waiting in the ring buffer at the last look.
-        RingBytes = ("ring_bytes"),
+        /// The most bytes read from the ring buffer at one look in the last second.
+        RingRead = ("ring_read_max_bytes"),
         /// Size of the ring buffer in bytes.
         RingCapacity = ("ring_capacity_bytes"),
         /// The longest time between two looks at the ring buffer in the last second, in

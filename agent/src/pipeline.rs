@@ -38,6 +38,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// events have hidden.
 const VERIFY_EVERY: u32 = 30;
 
+/// Batches read at most when leaving.
+const LAST_TURNS: u32 = 8;
+
 /// Everything between the kernel and the exporter.
 pub struct Pipeline {
     kernel: Kernel,
@@ -51,6 +54,8 @@ pub struct Pipeline {
     housekeepings: u32,
     /// The longest time between two looks at the ring since the last housekeeping, nanoseconds.
     unread: u64,
+    /// The most bytes read at one look since the last housekeeping.
+    most_read: u64,
     out: Outcome,
 }
 
@@ -119,6 +124,7 @@ impl Pipeline {
             next_housekeeping: Timestamp::default(),
             housekeepings: 0,
             unread: 0,
+            most_read: 0,
             out: Outcome::default(),
         }
     }
@@ -180,7 +186,7 @@ impl Pipeline {
             self.tell_kernel();
         }
         self.metrics.count(Count::Records, u64::from(records));
-        self.metrics.gauge(Gauge::RingBytes, bytes);
+        self.most_read = self.most_read.max(bytes);
         let now = self.host.now;
         self.ingest.tick(now, &mut self.stitcher, &mut self.out);
         self.stitcher.tick(now, &mut self.out.spans);
@@ -240,7 +246,9 @@ impl Pipeline {
         self.host.processes.expire(now);
         self.housekeepings = self.housekeepings.wrapping_add(1);
         if self.housekeepings.is_multiple_of(VERIFY_EVERY) {
-            self.host.processes.verify(now);
+            for pid in self.host.processes.verify(now) {
+                self.process_ended(pid, now);
+            }
         }
         self.kernel.forward_logs();
         let counters = self.kernel.counters();
@@ -269,14 +277,28 @@ impl Pipeline {
         }
         self.metrics
             .gauge(Gauge::RingUnread, std::mem::take(&mut self.unread) / 1000);
+        self.metrics
+            .gauge(Gauge::RingRead, std::mem::take(&mut self.most_read));
         self.ingest.keep_budget(&mut self.stitcher, &mut self.out);
         self.metrics
             .gauge(Gauge::Processes, self.host.processes.len() as u64);
     }
 
+    /// An end that no event told.
+    fn process_ended(&mut self, pid: u32, time: Timestamp) {
+        self.host.reconsider(pid);
+        self.stitcher.process_exited(pid);
+        self.ingest.process_exited(pid, time);
+    }
+
     /// The agent is leaving: what is finished leaves too.
     fn finish(mut self) -> Exporter {
-        while self.turn() == BATCH_RECORDS {}
+        // What was in the ring when the stop came, not what goes on coming.
+        for _ in 0..LAST_TURNS {
+            if self.turn() < BATCH_RECORDS {
+                break;
+            }
+        }
         let now = self.host.now;
         self.ingest.finish(now, &mut self.stitcher, &mut self.out);
         self.stitcher.flush(&mut self.out.spans);

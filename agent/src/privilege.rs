@@ -27,6 +27,8 @@ pub fn drop_excess() -> Result<(), CapsError> {
             }
         }
     }
+    // Nothing that this process might be made to start gets them back.
+    let _ = rustix::thread::set_no_new_privs(true);
     caps::clear(None, CapSet::Ambient)?;
     caps::set(None, CapSet::Inheritable, &HashSet::new())?;
     caps::set(None, CapSet::Effective, &keep)?;

@@ -41,6 +41,7 @@ pub fn run(config: &Config) -> Result<()> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
+    refuse_foreign_pids()?;
     let metrics = Metrics::default();
     let kernel = Kernel::start(&kernel_config(config))?;
     return_freed_memory();
@@ -57,9 +58,14 @@ pub fn run(config: &Config) -> Result<()> {
     }
     let (hand_over, handed) = mpsc::channel::<Pipeline>();
     let (stop, stopped) = mpsc::channel();
+    let (alive, ended) = tokio::sync::oneshot::channel::<()>();
     let worker = thread::Builder::new()
         .name("clew-ingest".to_owned())
-        .spawn(move || handed.recv().map(|pipeline| pipeline.run(&stopped)))
+        .spawn(move || {
+            // Dropped when this thread ends, however it does.
+            let _alive = alive;
+            handed.recv().map(|pipeline| pipeline.run(&stopped))
+        })
         .context("starting the ingest thread")?;
     drop(urgent);
     let _server = config
@@ -73,7 +79,7 @@ pub fn run(config: &Config) -> Result<()> {
     // It can only be gone by a defect, which joining reports.
     let _ = hand_over.send(pipeline);
     info!(backend = backend.name(), "clew is tracing");
-    wait(config, &metrics)?;
+    wait(config, &metrics, ended)?;
     let deadline = Instant::now() + LEAVE_WITHIN;
     info!("leaving: sending what is finished");
     // The worker may be gone already; then joining says why.
@@ -90,6 +96,20 @@ pub fn run(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// The kernel names processes by their ids in the initial pid namespace. In another one the agent
+/// would not even know itself, and trace its own export.
+fn refuse_foreign_pids() -> Result<()> {
+    /// `PROC_PID_INIT_INO` (include/linux/proc_ns.h).
+    const INITIAL: &str = "pid:[4026531836]";
+    match std::fs::read_link("/proc/self/ns/pid") {
+        Ok(namespace) if namespace != Path::new(INITIAL) => anyhow::bail!(
+            "the agent is in a pid namespace of its own, where it cannot tell processes apart; \
+             start it in the host's (docker: --pid=host, Kubernetes: hostPID: true)"
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Gives back to the system what reading the kernel's types took: some tens of megabytes, once.
 /// The allocator would keep it for a use that never comes.
 fn return_freed_memory() {
@@ -101,7 +121,11 @@ fn return_freed_memory() {
 }
 
 /// Waits for a signal or for the configured time, printing counters meanwhile.
-fn wait(config: &Config, metrics: &Metrics) -> Result<()> {
+fn wait(
+    config: &Config,
+    metrics: &Metrics,
+    mut ended: tokio::sync::oneshot::Receiver<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -119,6 +143,8 @@ fn wait(config: &Config, metrics: &Metrics) -> Result<()> {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
                 () = &mut end => return Ok(()),
+                // A defect; joining the thread reports it.
+                _ = &mut ended => return Ok(()),
                 _ = stats.tick() => eprint!("{}", observe::render_stats(metrics)),
             }
         }

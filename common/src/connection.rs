@@ -52,6 +52,11 @@ pub struct Opened {
     pub family: u16,
     /// Bytes used in `path`.
     pub path_len: u16,
+    /// Where the received stream stood when the connection was told: position of the next byte, as
+    /// in [`crate::event::Chunk::position`]. A first chunk that lies further on was not the first.
+    pub received: u64,
+    /// The same for the sent stream.
+    pub sent: u64,
     /// Local address; IPv4 in the first four bytes.
     pub local_address: [u8; 16],
     /// Remote address; IPv4 in the first four bytes.
@@ -64,7 +69,7 @@ pub struct Opened {
     /// none, its peer's. An abstract name begins with a zero byte.
     pub path: [u8; UNIX_PATH_MAX],
 }
-assert_size!(Opened, 200);
+assert_size!(Opened, 216);
 
 /// TCP states as the kernel numbers them (include/net/tcp_states.h).
 pub mod tcp_state {

@@ -30,7 +30,7 @@ pub struct Control {
     pub flags: u32,
     /// Received chunks that end before this position (TCP sequence number, or the low half of a
     /// Unix position) are not sent to user space: they lie inside a body whose length is known.
-    /// At most 2^31 ahead.
+    /// Less than 2^31 ahead, because positions are compared by distance; the agent keeps to 2^30.
     pub received_until: u32,
     /// The same for sent chunks.
     pub sent_until: u32,

@@ -21,8 +21,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Chunks sent to user space.
-    Chunks = "chunks",
     /// Chunks lost because the ring buffer was full.
     ChunkRingFull = "chunk_ring_full",
     /// Connection, state and process events lost because the ring buffer was full.

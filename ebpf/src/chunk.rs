@@ -20,7 +20,7 @@ use clew_common::{
 
 use crate::{
     buffer::Buffer,
-    connection::announce,
+    connection::{Positions, announce},
     counter::count,
     flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
     kernel::{capture_bytes, offset, opaque, own_pid},
@@ -54,6 +54,8 @@ pub fn moved(store: &impl Store, sent: bool, length: u32, buffer: impl FnOnce() 
 #[inline(never)]
 fn adopt(store: &impl Store) -> Option<*mut Flow> {
     match socket::kind(store.address())? {
+        // What is read from a closed socket belongs to a connection that has been told and ended.
+        socket::Kind::Tcp if u32::from(store.field::<u8>(offset!(sock_state))) == CLOSE => None,
         socket::Kind::Tcp => store.create(0),
         socket::Kind::Unix => store.create(UNIX),
     }
@@ -82,7 +84,8 @@ unsafe fn of_flow(
             return;
         }
         if (*flow).flags & ANNOUNCED == 0 {
-            announce(store, flow, pid, tid);
+            let at = other_position(store, flow, sent, position);
+            announce(store, flow, pid, tid, at);
             if (*flow).flags & OWN != 0 {
                 (*flow).verdict = IGNORE;
                 return;
@@ -131,6 +134,36 @@ unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32)
                 (u64::from(start), CHUNK_PERHAPS_FIN)
             }
             _ => (u64::from(start), 0),
+        }
+    }
+}
+
+/// Where both streams stood before the present chunk, of which `position` is the start.
+#[inline(always)]
+unsafe fn other_position(
+    store: &impl Store,
+    flow: *mut Flow,
+    sent: bool,
+    position: u64,
+) -> Positions {
+    // SAFETY: promised by the caller.
+    let other = unsafe {
+        match ((*flow).flags & UNIX != 0, sent) {
+            (true, true) => (*flow).received,
+            (true, false) => (*flow).sent,
+            (false, true) => u64::from(store.field::<u32>(offset!(tcp_copied_seq))),
+            (false, false) => u64::from(store.field::<u32>(offset!(tcp_write_seq))),
+        }
+    };
+    if sent {
+        Positions {
+            received: other,
+            sent: position,
+        }
+    } else {
+        Positions {
+            received: position,
+            sent: other,
         }
     }
 }
@@ -232,12 +265,10 @@ unsafe fn submit(
         } else {
             captured
         };
-        if output::output(
+        output::output(
             record.cast(),
             size_of::<Chunk>() as u32 + captured,
             Counter::ChunkRingFull,
-        ) {
-            count(Counter::Chunks);
-        }
+        );
     }
 }

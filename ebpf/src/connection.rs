@@ -20,13 +20,19 @@ use crate::{
     output, socket,
 };
 
+/// Where the two streams of a connection stand.
+pub struct Positions {
+    pub received: u64,
+    pub sent: u64,
+}
+
 /// Tells user space of a connection, once.
 ///
 /// # Safety
 ///
 /// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32) {
+pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, at: Positions) {
     let mut event = Opened {
         kind: Kind::ConnectionOpened as u32,
         flags: 0,
@@ -40,6 +46,8 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32) 
         netns: 0,
         family: 0,
         path_len: 0,
+        received: at.received,
+        sent: at.sent,
         local_address: [0; 16],
         remote_address: [0; 16],
         local_port: 0,
@@ -56,9 +64,14 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32) 
     if socket::is_nonblocking(address) {
         event.flags |= NONBLOCKING;
     }
-    if output::event(&event) {
-        // SAFETY: as above.
-        unsafe { (*flow).flags |= ANNOUNCED };
+    // SAFETY: as above.
+    unsafe {
+        if output::event(&event) {
+            (*flow).flags |= ANNOUNCED;
+        } else {
+            // What moves until it can be told will not have been seen.
+            (*flow).flags &= !FROM_START;
+        }
     }
 }
 
@@ -117,7 +130,11 @@ fn connected(store: &impl Store) {
         // SAFETY: just found.
         unsafe {
             if (*flow).flags & OWN != 0 {
-                announce(store, flow, own_pid(), 0);
+                let nothing = Positions {
+                    received: 0,
+                    sent: 0,
+                };
+                announce(store, flow, own_pid(), 0, nothing);
                 (*flow).verdict = IGNORE;
             }
         }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    btf_maps::{HashMap, PerCpuArray, SkStorage},
+    btf_maps::{HashMap, LruHashMap, PerCpuArray, SkStorage},
     helpers::generated::{
         bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
     },
@@ -73,9 +73,11 @@ static FLOWS: SkStorage<Flow> = SkStorage::new();
 #[btf_map]
 static FLOW_TABLE: HashMap<u64, Flow, 65536> = HashMap::new();
 
-/// What user space has decided about a connection, by its identity.
+/// What user space has decided about a connection, by its identity. The least recently used goes
+/// when it is full: the end of some connections (Unix sockets) is never told, and a verdict has been
+/// copied into the flow by then.
 #[btf_map]
-static CONTROL: HashMap<u64, Control, 65536> = HashMap::new();
+static CONTROL: LruHashMap<u64, Control, 65536> = LruHashMap::new();
 
 /// Processes out of scope.
 #[btf_map]

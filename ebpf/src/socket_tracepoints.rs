@@ -18,6 +18,10 @@ use crate::{
 /// `MSG_PEEK`, `MSG_ERRQUEUE`.
 pub const NOT_FROM_STREAM: u32 = 0x1 | 0x2 | 0x2000;
 
+/// `MSG_TRUNC`: on TCP the bytes are taken from the stream and thrown away (tcp(7)); what the buffer
+/// holds is something else.
+pub const DISCARDED: u32 = 0x20;
+
 /// `sock_send_length(struct sock *sk, int ret, int flags)` (include/trace/events/sock.h).
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn socket_sent(ctx: BtfTracePointContext) -> i32 {
@@ -35,7 +39,13 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     let flags: u32 = ctx.arg(2);
     // Failures are most often EAGAIN, and say nothing that the connection's state does not say.
     if result >= 0 && flags & NOT_FROM_STREAM == 0 {
-        chunk::moved(&Trusted(ctx.arg(0)), false, result as u32, buffer_of_task);
+        chunk::moved(&Trusted(ctx.arg(0)), false, result as u32, || {
+            if flags & DISCARDED == 0 {
+                buffer_of_task()
+            } else {
+                Buffer::Unreadable
+            }
+        });
     }
     0
 }

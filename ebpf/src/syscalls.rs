@@ -14,7 +14,7 @@ use crate::{
     flow::Untrusted,
     kernel::{offset, read_kernel, read_pointer, read_user},
     registers::{Call, Registers, number},
-    socket_tracepoints::NOT_FROM_STREAM,
+    socket_tracepoints::{DISCARDED, NOT_FROM_STREAM},
 };
 
 /// `S_IFMT` and `S_IFSOCK` (include/uapi/linux/stat.h).
@@ -48,10 +48,10 @@ fn ended(call: &Call, result: i64) {
             moved(call, first, true, result);
         }
         number::RECVFROM if fourth as u32 & NOT_FROM_STREAM == 0 => {
-            moved(call, first, false, result);
+            received(call, fourth as u32, result);
         }
         number::RECVMSG if third as u32 & NOT_FROM_STREAM == 0 => {
-            moved(call, first, false, result);
+            received(call, third as u32, result);
         }
         number::SENDMMSG => messages_moved(call, true, result),
         number::RECVMMSG if fourth as u32 & NOT_FROM_STREAM == 0 => {
@@ -91,6 +91,17 @@ fn message_length(vector: u64, index: u64) -> u32 {
     const SIZE: u64 = 64;
     const LENGTH: u64 = 56;
     read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
+}
+
+#[inline(always)]
+fn received(call: &Call, flags: u32, result: i64) {
+    moved_from(call.arguments[0], false, result, || {
+        if flags & DISCARDED == 0 {
+            Buffer::of(call)
+        } else {
+            Buffer::Unreadable
+        }
+    });
 }
 
 #[inline(always)]

@@ -55,6 +55,7 @@ fn connection(from_start: bool) -> Connection {
         role: Role::Unknown,
         from_start,
         nonblocking: false,
+        positions: [0; 2],
         pid: 1,
         time: Timestamp(0),
     }

@@ -46,6 +46,6 @@ limits! {
     held_spans: usize = 16_384,
     /// Processes remembered, those that have ended included.
     processes: usize = 16_384,
-    /// Bytes of spans that wait for export; beyond it, or `batch.max_queue_size`, new spans drop.
+    /// Bytes of spans that wait for export; beyond it, or `batch.max_queue_size`, the oldest drop.
     export_queue_bytes: Size = Size::mib(32),
 }

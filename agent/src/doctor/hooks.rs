@@ -58,7 +58,7 @@ fn capture(best: Option<Backend>, results: &Results) -> Check {
                 .find_map(|(_, result)| result.as_ref().err().map(ToString::to_string))
                 .unwrap_or_default(),
             "all of it",
-            "run as root, or with CAP_BPF and CAP_PERFMON, on kernel 5.15 or later with BTF",
+            "run as root, or with CAP_BPF and CAP_PERFMON, on kernel 5.10 or later with BTF",
         ),
     }
 }

@@ -144,20 +144,29 @@ impl Processes {
 
     /// Compares the table with `/proc`, for the case that events were lost: processes that are gone
     /// have ended now, and a pid that belongs to another process by now is forgotten. Reads one
-    /// file for each process: to be called about twice a minute, and after events were lost.
-    pub fn verify(&mut self, now: Timestamp) {
+    /// file for each process: to be called about twice a minute, and after events were lost. Gives
+    /// the pids of both kinds.
+    pub fn verify(&mut self, now: Timestamp) -> Vec<u32> {
         let proc = &self.proc;
-        self.table.retain(|pid, process| {
+        let mut gone = Vec::new();
+        self.table.retain(|&pid, process| {
             if process.ended.is_some() {
                 return true;
             }
-            match (proc.stat(*pid), process.start) {
-                (None, _) => process.ended = Some(now),
-                (Some(stat), Some(start)) if stat.start != start => return false,
+            match (proc.stat(pid), process.start) {
+                (None, _) => {
+                    process.ended = Some(now);
+                    gone.push(pid);
+                }
+                (Some(stat), Some(start)) if stat.start != start => {
+                    gone.push(pid);
+                    return false;
+                }
                 (Some(stat), _) => process.start = Some(stat.start),
             }
             true
         });
+        gone
     }
 
     /// How many processes are known.

@@ -79,6 +79,9 @@ fn tls(config: &OtlpConfig) -> Result<ClientTlsConfig, ExportError> {
     Ok(tls)
 }
 
+/// Characters of a receiver's message that are kept.
+const MESSAGE_MAX: usize = 200;
+
 /// OTLP specification, "OTLP/gRPC Response", failures.
 fn classify(status: &Status) -> Outcome {
     let after = status
@@ -97,7 +100,9 @@ fn classify(status: &Status) -> Outcome {
         // some of those UNKNOWN): the receiver has refused nothing.
         _ => std::error::Error::source(status).is_some(),
     };
-    let mut reason = format!("{:?}: {}", status.code(), status.message());
+    // The receiver's words go into our log: cut, and without what could forge a line of it.
+    let message: String = status.message().chars().take(MESSAGE_MAX).collect();
+    let mut reason = format!("{:?}: {}", status.code(), message.escape_debug());
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
         reason = format!("{reason}: {error}");

@@ -6,7 +6,7 @@ use clew_common::control::{
 
 use super::stream::{Place, Stream};
 use crate::{
-    metrics::{Count, Metrics},
+    metrics::{Count, Drop, Metrics},
     model::{Address, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Task, Timestamp},
     protocol::{self, Likeness, Parser, Wants},
 };
@@ -41,6 +41,8 @@ pub struct Tracked {
     pub connection: Connection,
     /// Address of the kernel's socket.
     pub socket: u64,
+    /// The process that used it last.
+    pub last_pid: u32,
     /// When its last chunk moved.
     pub last_seen: Timestamp,
     streams: [Stream; 2],
@@ -79,11 +81,13 @@ impl Tracked {
     /// A connection that has just been announced.
     #[must_use]
     pub fn new(connection: Connection, socket: u64, parser: Box<dyn Parser>) -> Self {
+        let streams = connection.positions.map(Stream::at);
         Self {
+            last_pid: connection.pid,
             last_seen: connection.time,
             connection,
             socket,
-            streams: [Stream::default(); 2],
+            streams,
             speech: Speech::Unknown {
                 prefix: [Vec::new(), Vec::new()],
                 tries: 0,
@@ -115,11 +119,12 @@ impl Tracked {
     /// Takes a chunk; the parser's events go to `events`.
     pub fn chunk(&mut self, raw: &RawChunk<'_>, metrics: &Metrics, events: &mut Vec<ParserEvent>) {
         self.last_seen = raw.time;
+        self.last_pid = raw.task.pid;
         let wraps = matches!(self.connection.address, Address::Tcp { .. });
         let stream = &mut self.streams[index(raw.direction)];
         let place = stream.place(raw.position, raw.length, wraps, raw.perhaps_fin);
         let Place::At { position, gap } = place else {
-            metrics.count(Count::LateChunks, 1);
+            metrics.drop(Drop::LateChunk, 1);
             return;
         };
         if gap > 0 && !self.skips(raw.direction) {

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use clew_common::{
     connection::{Changed, tcp_state},
     control::{Control, IGNORE},
-    event::{CHUNK_PERHAPS_FIN, CHUNK_SENT, Chunk as KernelChunk},
+    event::{CHUNK_PERHAPS_FIN, CHUNK_RELATIVE, CHUNK_SENT, Chunk as KernelChunk},
 };
 
 use self::connection::{RawChunk, Tracked};
@@ -25,9 +25,12 @@ use crate::{
     stitch::Stitcher,
 };
 
-/// How long after a connection's end its last chunks may still come: what was received before a
-/// reset can be read after it.
-const LINGER_NANOS: u64 = 30_000_000;
+/// How long a TCP connection must have been quiet after its end before it is let go: what was
+/// received before can still be read.
+const TCP_LINGER_NANOS: u64 = 250_000_000;
+/// The same for a Unix socket, whose end is only guessed from the other side's reading it: that
+/// may have been a half-close.
+const UNIX_LINGER_NANOS: u64 = 5_000_000_000;
 
 /// Something that the kernel should be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +66,9 @@ pub struct Ingest {
     connections: HashMap<ConnectionId, Tracked>,
     /// Unix sockets by the address of their kernel socket, to find the other end.
     unix: HashMap<u64, ConnectionId>,
-    /// Ended connections that may have chunks to come, in the order of their ends.
-    closing: VecDeque<ConnectionEnd>,
+    /// Ended connections that may have chunks to come, and when they were last looked at.
+    closing_tcp: VecDeque<(Timestamp, ConnectionEnd)>,
+    closing_unix: VecDeque<(Timestamp, ConnectionEnd)>,
     /// The agent's own connections, local address first: their other ends are left alone.
     own: HashMap<ConnectionId, Address>,
     max_connections: usize,
@@ -86,7 +90,8 @@ impl Ingest {
         Self {
             connections: HashMap::new(),
             unix: HashMap::new(),
-            closing: VecDeque::new(),
+            closing_tcp: VecDeque::new(),
+            closing_unix: VecDeque::new(),
             own: HashMap::new(),
             max_connections,
             max_memory,
@@ -126,6 +131,10 @@ impl Ingest {
         } else {
             tracked.ignore();
             out.commands.push(ignore(id));
+            if is_unix(&tracked.connection) {
+                // Nobody would tell its end.
+                return;
+            }
         }
         self.connections.insert(id, tracked);
     }
@@ -155,7 +164,10 @@ impl Ingest {
         self.metrics.count(Count::Chunks, 1);
         let id = ConnectionId(chunk.connection);
         let Some(tracked) = self.connections.get_mut(&id) else {
-            self.metrics.count(Count::StrayChunks, 1);
+            // Of an ignored Unix socket some come until the kernel has read the verdict.
+            if chunk.flags & CHUNK_RELATIVE == 0 {
+                self.metrics.drop(Drop::StrayChunk, 1);
+            }
             return;
         };
         if tracked.is_ignored() {
@@ -196,6 +208,15 @@ impl Ingest {
         for event in self.events.drain(..) {
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
+        if tracked.is_ignored()
+            && let Address::Unix { socket, .. } = tracked.connection.address
+        {
+            // Nobody would tell its end.
+            self.connections.remove(&id);
+            if self.unix.get(&socket) == Some(&id) {
+                self.unix.remove(&socket);
+            }
+        }
     }
 
     /// One direction has ended; the parser may wait for that.
@@ -212,17 +233,14 @@ impl Ingest {
             && let Address::Unix { peer, .. } = tracked.connection.address
             && let Some(&other) = self.unix.get(&peer)
         {
-            self.closing.push_back(ConnectionEnd {
-                connection: other,
-                reason: EndReason::Closed,
-                time: end.time,
-            });
-            // Whoever has read the end will soon close too; nothing more can come from there.
-            self.closing.push_back(ConnectionEnd {
-                connection: end.connection,
-                reason: EndReason::Closed,
-                time: end.time,
-            });
+            for connection in [other, end.connection] {
+                let end = ConnectionEnd {
+                    connection,
+                    reason: EndReason::Closed,
+                    time: end.time,
+                };
+                self.closing_unix.push_back((end.time, end));
+            }
         }
     }
 
@@ -240,10 +258,11 @@ impl Ingest {
             }
             tcp_state::CLOSE => {
                 self.own.remove(&id);
-                self.closing.push_back(end(match changed.error {
+                let end = end(match changed.error {
                     0 => EndReason::Closed,
                     errno => EndReason::Failed(errno),
-                }));
+                });
+                self.closing_tcp.push_back((end.time, end));
             }
             _ => {}
         }
@@ -257,26 +276,45 @@ impl Ingest {
             .filter(|id| {
                 self.connections
                     .get(id)
-                    .is_some_and(|t| t.connection.pid == pid)
+                    .is_some_and(|tracked| tracked.last_pid == pid)
             })
             .map(|&connection| ConnectionEnd {
                 connection,
                 reason: EndReason::ProcessExited,
                 time,
-            });
-        self.closing.extend(orphans);
+            })
+            .map(|end| (time, end));
+        self.closing_unix.extend(orphans);
     }
 
     /// Lets go of connections whose end is long enough ago.
     pub fn tick(&mut self, now: Timestamp, stitcher: &mut Stitcher, out: &mut Outcome) {
-        while let Some(end) = self.closing.front().copied()
-            && now.since(end.time) >= LINGER_NANOS
-        {
-            self.closing.pop_front();
+        while let Some(end) = self.due(now) {
             self.remove(&end, stitcher, out);
         }
         self.metrics
             .gauge(Gauge::OpenConnections, self.connections.len() as u64);
+    }
+
+    /// The next connection whose end is over; one that is still used waits again.
+    fn due(&mut self, now: Timestamp) -> Option<ConnectionEnd> {
+        for (closing, linger) in [
+            (&mut self.closing_tcp, TCP_LINGER_NANOS),
+            (&mut self.closing_unix, UNIX_LINGER_NANOS),
+        ] {
+            while let Some(&(since, end)) = closing.front()
+                && now.since(since) >= linger
+            {
+                closing.pop_front();
+                match self.connections.get(&end.connection) {
+                    Some(tracked) if tracked.last_seen > since => {
+                        closing.push_back((tracked.last_seen, end));
+                    }
+                    _ => return Some(end),
+                }
+            }
+        }
+        None
     }
 
     /// Ends everything: the agent is leaving.
@@ -316,11 +354,22 @@ impl Ingest {
             return;
         };
         tracked.ended(end, &mut self.events);
+        if end.reason == EndReason::Forgotten {
+            let open = self
+                .events
+                .iter()
+                .filter(|e| matches!(e, ParserEvent::Finished(_)));
+            self.metrics
+                .drop(Drop::ConnectionForgotten, open.count() as u64);
+        }
         for event in self.events.drain(..) {
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         stitcher.connection_ended(end.connection);
-        if let Address::Unix { socket, .. } = tracked.connection.address {
+        // Another socket may have the address by now.
+        if let Address::Unix { socket, .. } = tracked.connection.address
+            && self.unix.get(&socket) == Some(&end.connection)
+        {
             self.unix.remove(&socket);
         }
         out.commands.push(Command::Remove {
@@ -363,6 +412,10 @@ const fn ignore(connection: ConnectionId) -> Command {
             sent_until: 0,
         },
     )
+}
+
+const fn is_unix(connection: &Connection) -> bool {
+    matches!(connection.address, Address::Unix { .. })
 }
 
 /// Whether two addresses name the two ends of one connection.

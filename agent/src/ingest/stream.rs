@@ -27,6 +27,12 @@ pub enum Place {
 }
 
 impl Stream {
+    /// A stream whose next byte is at this offset.
+    #[must_use]
+    pub const fn at(next: u64) -> Self {
+        Self { next: Some(next) }
+    }
+
     /// Offset after the last byte seen.
     #[must_use]
     pub const fn next(&self) -> Option<u64> {

@@ -7,8 +7,6 @@ mod counter;
 mod event;
 mod program;
 
-use std::os::fd::{AsFd, BorrowedFd};
-
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
     maps::{MapData, RingBuf},
@@ -141,13 +139,6 @@ impl Kernel {
     /// The next record of the ring buffer, handed to `f` as bytes; `None` when it is empty.
     pub fn next_record<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.ring.next().map(|record| f(&record))
-    }
-
-    /// Readable when the ring buffer's reader is to be woken. The kernel programs never do that;
-    /// it is what to wait on together with a timeout.
-    #[must_use]
-    pub fn ring_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
     }
 
     /// Passes log messages of the kernel programs on.

@@ -10,7 +10,7 @@ use aya::{
 pub enum Backend {
     /// The tracepoints at the end of every socket send and receive (kernel 6.3 and later).
     Socket,
-    /// The tracepoint at the end of every system call (kernel 5.15 and later).
+    /// The tracepoint at the end of every system call (kernel 5.10 and later).
     Syscall,
 }
 

@@ -59,6 +59,9 @@ pub struct Connection {
     /// its own scheduler may be at work. A blocking socket proves that the thread which serves it
     /// does nothing else meanwhile.
     pub nonblocking: bool,
+    /// Where its streams stood when it was first seen, received and sent: offsets of the next
+    /// bytes, as in [`super::Chunk::position`].
+    pub positions: [u64; 2],
     /// The process that used it first (0: unknown).
     pub pid: u32,
     /// When it was first seen.

@@ -429,6 +429,15 @@ impl Stitcher {
     }
 
     /// The peer of a server exchange is not on this host, or was not seen.
+    /// The time is over in which the other end's events can still come.
+    fn waited(&mut self, key: ExchangeKey, out: &mut Vec<Span>) {
+        let place = self.exchanges.get(key).and_then(|exchange| exchange.place);
+        match place.and_then(|place| self.peers.sole_client(place, key)) {
+            Some(client) => self.pair(client, key, out),
+            None => self.not_local(key, out),
+        }
+    }
+
     fn not_local(&mut self, key: ExchangeKey, out: &mut Vec<Span>) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -504,11 +513,11 @@ impl Stitcher {
         let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         let wait = nanos(self.config.peer_wait);
         while let Some(key) = expired(&mut self.after_start, now, wait) {
-            self.not_local(key, out);
+            self.waited(key, out);
         }
         let grace = nanos(self.config.peer_grace);
         while let Some(key) = expired(&mut self.after_end, now, grace) {
-            self.not_local(key, out);
+            self.waited(key, out);
         }
         let hold = nanos(self.config.max_hold);
         while let Some(key) = expired(&mut self.waiting, now, hold) {

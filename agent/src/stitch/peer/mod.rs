@@ -85,6 +85,15 @@ impl Peers {
         }
     }
 
+    /// A server exchange has waited long enough for every hook to have fired: the client exchange
+    /// that it must belong to, if there is only one.
+    pub fn sole_client(&mut self, place: Place, server: ExchangeKey) -> Option<ExchangeKey> {
+        match place {
+            Place::Tcp(_) => None,
+            Place::Unix(place) => self.unix.sole_client(place, server),
+        }
+    }
+
     /// A connection has ended: its socket's kernel address may be used again.
     pub fn connection_ended(&mut self, connection: ConnectionId) {
         self.unix.connection_ended(connection);

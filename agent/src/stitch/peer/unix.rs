@@ -18,6 +18,9 @@ const MAX_WAITING: usize = 64;
 /// The client's and the server's socket.
 type Pair = (u64, u64);
 
+/// How long after its bytes could be read the hook of a send may fire.
+const SEND_HOOK_NANOS: u64 = 20_000_000;
+
 /// Where an exchange waits.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::stitch) struct UnixPlace {
@@ -129,6 +132,12 @@ impl UnixPeers {
         self.pairs.get_mut(&place.pair)?.learn(client, end)
     }
 
+    /// The client exchange that a server exchange must belong to, because it is the only one that
+    /// was under way when the server's began, and the server's is the only one that waits.
+    pub fn sole_client(&mut self, place: UnixPlace, server: ExchangeKey) -> Option<ExchangeKey> {
+        self.pairs.get_mut(&place.pair)?.sole_client(server)
+    }
+
     pub fn connection_ended(&mut self, connection: ConnectionId) {
         let Some(pair) = self.by_connection.remove(&connection) else {
             return;
@@ -183,6 +192,23 @@ impl State {
         }
         list.push(request);
         None
+    }
+
+    fn sole_client(&mut self, server: ExchangeKey) -> Option<ExchangeKey> {
+        let ([client], [waiting], false) = (&self.clients[..], &self.servers[..], self.pipelined)
+        else {
+            return None;
+        };
+        // The hook of the client's send fires after it, perhaps after the server's receive.
+        let began = client.start.0.saturating_sub(SEND_HOOK_NANOS);
+        if waiting.exchange != server || waiting.start.0 < began {
+            return None;
+        }
+        self.offset = Some(client.position.wrapping_sub(waiting.position));
+        let client = client.exchange;
+        self.clients.clear();
+        self.servers.clear();
+        Some(client)
     }
 
     /// Takes the only server exchange that began within the time of `client`, and remembers what

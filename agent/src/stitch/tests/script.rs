@@ -119,6 +119,7 @@ impl Script {
                 },
                 from_start: !flags.contains(&"late"),
                 nonblocking: flags.contains(&"nonblocking"),
+                positions: [0; 2],
                 pid: 0,
                 time: Timestamp(0),
             };

@@ -111,6 +111,7 @@ fn connection(from_start: bool) -> Connection {
         role: Role::Unknown,
         from_start,
         nonblocking: false,
+        positions: START,
         pid: 1,
         time: Timestamp(0),
     }
