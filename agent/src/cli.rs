@@ -70,7 +70,7 @@ defaults. Every setting of the file has a variable: otlp.endpoint is CLEW_OTLP_E
 standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_* and OTEL_RESOURCE_ATTRIBUTES are understood.
 `clew config --describe` prints every setting with its value, its origin and what it is.
 
-Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
 It stops on SIGTERM or Ctrl-C, after sending what it has.";
 
 const DOCTOR_HELP: &str = "\

@@ -4,7 +4,7 @@ use super::{Check, Status};
 
 /// A capability's number in `/proc/PID/status` (include/uapi/linux/capability.h).
 const DAC_READ_SEARCH: u32 = 2;
-const NET_ADMIN: u32 = 12;
+const SYS_NICE: u32 = 23;
 const SYS_PTRACE: u32 = 19;
 const SYS_ADMIN: u32 = 21;
 const SYS_RESOURCE: u32 = 24;
@@ -39,10 +39,10 @@ const NEEDS: [Need; 6] = [
         or: Some(SYS_ADMIN),
     },
     Need {
-        number: NET_ADMIN,
-        name: "capability.net_admin",
-        what_for: "programs on cgroups' sockets (CAP_NET_ADMIN)",
-        lost: "trace context that travels with the connection to other hosts",
+        number: SYS_NICE,
+        name: "capability.sys_nice",
+        what_for: "read the ring before other programs get the processor (CAP_SYS_NICE)",
+        lost: "chunks, counted as drops, where all processors are busy",
         required: false,
         or: None,
     },
@@ -131,7 +131,7 @@ mod tests {
         const ALL: [&str; 6] = [
             "capability.bpf",
             "capability.perfmon",
-            "capability.net_admin",
+            "capability.sys_nice",
             "capability.sys_ptrace",
             "capability.dac_read_search",
             "capability.sys_resource",
@@ -144,7 +144,7 @@ mod tests {
                 "CAP_SYS_ADMIN, which includes them, and CAP_DAC_OVERRIDE",
                 1 << SYS_ADMIN | 1 << 1,
                 &[
-                    "capability.net_admin",
+                    "capability.sys_nice",
                     "capability.sys_ptrace",
                     "capability.sys_resource",
                 ],

@@ -4,6 +4,7 @@
 //! looks for. What could not be sent comes back to the front, as the oldest, so a receiver that is
 //! down for long pushes it out and nothing is retried for ever.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -195,19 +196,34 @@ impl Queue {
     }
 }
 
-/// Approximate heap and inline bytes of a span.
+/// Approximate heap and inline bytes of a span, with what the allocator adds.
 fn weight(span: &ExportSpan) -> usize {
+    /// Of each allocation: its header, and half of the rounding.
+    const OVERHEAD: usize = 24;
+    let text = |text: &Cow<'static, str>| match text {
+        Cow::Borrowed(_) => 0,
+        Cow::Owned(text) => text.capacity() + OVERHEAD,
+    };
     let attribute = |attribute: &Attribute| {
-        let value = match &attribute.value {
-            Value::Text(text) => text.len(),
-            Value::Integer(_) | Value::Bool(_) => 0,
-            Value::Texts(texts) => texts.iter().map(|text| text.len() + 24).sum(),
-        };
-        size_of::<Attribute>() + value
+        text(&attribute.key)
+            + match &attribute.value {
+                Value::Text(value) => text(value),
+                Value::Integer(_) | Value::Bool(_) => 0,
+                Value::Texts(texts) => texts
+                    .iter()
+                    .map(|text| text.capacity() + size_of::<String>() + OVERHEAD)
+                    .sum(),
+            }
     };
     size_of::<(usize, ExportSpan)>()
-        + span.span.name.len()
-        + span.span.state.as_ref().map_or(0, |state| state.len())
-        + span.span.notes.len() * size_of::<&str>()
+        + text(&span.span.name)
+        + span
+            .span
+            .state
+            .as_ref()
+            .map_or(0, |state| state.len() + OVERHEAD)
+        + span.span.notes.capacity() * size_of::<&str>()
+        + span.span.attributes.capacity() * size_of::<Attribute>()
+        + OVERHEAD
         + span.span.attributes.iter().map(attribute).sum::<usize>()
 }

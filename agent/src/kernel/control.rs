@@ -7,22 +7,27 @@ use aya::{
 use clew_common::control::Control;
 use tracing::debug;
 
-use super::{KernelError, missing};
+use super::{Backend, KernelError, missing};
 
 /// The maps that the agent writes. A failed write costs efficiency, never correctness: the kernel
 /// then sends chunks that the agent drops.
 pub struct Controls {
     connections: HashMap<MapData, u64, [u32; 4]>,
     excluded: HashMap<MapData, u32, u32>,
-    flows: HashMap<MapData, u64, [u64; 6]>,
+    /// With the system call backend: the kernel's state of connections, by socket address; its
+    /// first word is the connection's identity.
+    flows: Option<HashMap<MapData, u64, [u64; 6]>>,
 }
 
 impl Controls {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    pub(super) fn take(ebpf: &mut Ebpf, backend: Backend) -> Result<Self, KernelError> {
         Ok(Self {
             connections: take_map(ebpf, "CONTROL")?,
             excluded: take_map(ebpf, "EXCLUDED")?,
-            flows: take_map(ebpf, "FLOW_TABLE")?,
+            flows: match backend {
+                Backend::Socket => None,
+                Backend::Syscall => Some(take_map(ebpf, "FLOW_TABLE")?),
+            },
         })
     }
 
@@ -41,9 +46,17 @@ impl Controls {
 
     /// Forgets a connection. `socket` is the address of its kernel socket.
     pub fn remove(&mut self, connection: u64, socket: u64) {
-        // Either may not be there: nothing was ever decided, or the kernel removed it at the close.
+        // It may not be there: nothing was ever decided.
         let _ = self.connections.remove(&connection);
-        let _ = self.flows.remove(&socket);
+        // The kernel removes what it sees close; Unix sockets it does not. Another socket may have
+        // the address since, and that one's state must stay.
+        if let Some(flows) = &mut self.flows
+            && flows
+                .get(&socket, 0)
+                .is_ok_and(|flow| flow[0] == connection)
+        {
+            let _ = flows.remove(&socket);
+        }
     }
 
     /// Leaves a process out from now on.

@@ -125,7 +125,7 @@ impl Kernel {
             .take_map("EVENTS")
             .ok_or_else(|| missing("EVENTS"))
             .and_then(|map| RingBuf::try_from(map).map_err(|e| KernelError::Map("EVENTS", e)))?;
-        let controls = Controls::take(&mut ebpf)?;
+        let controls = Controls::take(&mut ebpf, backend)?;
         let counters = KernelCounters::take(&mut ebpf)?;
         Ok(Self {
             ebpf,

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, workspace};
 
-/// Pinned, because tests assert what these servers do.
-const REQUIREMENTS: &str = "waitress==3.0.2\n";
+/// Pinned there, because tests assert what these servers do.
+const REQUIREMENTS: &str = include_str!("../../../tests/services/requirements.txt");
 
 /// The environment's interpreter.
 pub fn interpreter() -> PathBuf {
@@ -42,7 +42,8 @@ pub fn ensure() -> Result<()> {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    command::run(pip.args(REQUIREMENTS.lines()))?;
+    let packages = REQUIREMENTS.lines().filter(|line| !line.starts_with('#'));
+    command::run(pip.args(packages))?;
     fs::write(&list, REQUIREMENTS).with_context(|| format!("writing {}", list.display()))
 }
 

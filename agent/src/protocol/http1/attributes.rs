@@ -15,8 +15,8 @@ use super::{forwarded, note};
 const KNOWN_METHODS: [&str; 9] = [
     "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
 ];
-/// As many attributes as an exchange usually has: one allocation.
-const USUAL: usize = 14;
+/// As many attributes as a span usually has in the end: one allocation.
+const USUAL: usize = 20;
 
 /// A request's method as the conventions name it, if they do.
 pub(super) fn known_method(method: &str) -> Option<&'static str> {

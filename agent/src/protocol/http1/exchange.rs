@@ -267,7 +267,10 @@ impl Request {
         if let Some(status) = status {
             add("http.response.status_code", i64::from(status));
         }
-        if let Some(body) = self.body {
+        // A complete answer to a request that was not seen to its end: either the answer came early,
+        // or the rest of the request went a way that is not seen (splice). Its size is not known.
+        let unseen = self.unfinished && ending == Ending::Complete;
+        if let Some(body) = self.body.filter(|_| !unseen) {
             add(
                 "http.request.body.size",
                 body.try_into().unwrap_or(i64::MAX),
@@ -284,7 +287,7 @@ impl Request {
         for &note in response.iter().flat_map(|response| &response.notes) {
             note::add(&mut self.notes, note);
         }
-        if self.unfinished && ending == Ending::Complete {
+        if unseen {
             note::add(&mut self.notes, note::REQUEST_UNFINISHED);
         }
         let (outcome, end) = match ending {

@@ -90,7 +90,7 @@ fn refused_expectation_and_the_next_request() {
          out: HTTP/1.1 413 Too Large|Content-Length: 0||
          in: GET /b HTTP/1.1||
          out: HTTP/1.1 200 OK|Content-Length: 0||",
-        "0 server @0 1..2 complete PUT /a 413 req=0 res=0 (response before end of request)
+        "0 server @0 1..2 complete PUT /a 413 res=0 (response before end of request)
          1 server @60 3..4 complete GET /b 200 res=0",
     );
 }
@@ -232,7 +232,7 @@ fn responses_before_the_request_has_ended() {
          out: HTTP/1.1 400 Bad Request|Content-Length: 0||
          in: cdefGET /b HTTP/1.1||
          out: HTTP/1.1 200 OK|Content-Length: 0||",
-        "0 server @0 1..2 complete POST /a 400 req=2 res=0 (response before end of request)
+        "0 server @0 1..2 complete POST /a 400 res=0 (response before end of request)
          1 server @45 3..4 complete GET /b 200 res=0",
     );
 }
