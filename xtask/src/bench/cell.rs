@@ -30,6 +30,9 @@ const EXPORT_ALL: Duration = Duration::from_secs(20);
 /// is far from filling its ring buffer.
 const BUNCHES: Duration = Duration::from_millis(50);
 
+/// From the end of a kernel program's owner until the program has gone, at most.
+const FREED: Duration = Duration::from_secs(3);
+
 /// Between two looks at the agent's memory.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -183,7 +186,9 @@ impl Bench {
         server: &Server,
         rate: f64,
     ) -> Result<Cell> {
-        let strangers = floor::strangers();
+        // The kernel takes its time to free what the last cell left.
+        let gone = Deadline::after(FREED).poll(|| (floor::strangers() == 0).then_some(0));
+        let strangers = gone.unwrap_or_else(floor::strangers);
         // Hooks are removed when these are dropped: before the next cell.
         let _floor = match variant {
             Variant::Floor => Some(Floor::attach(&self.floor)?),

@@ -120,6 +120,9 @@ fn method(results: &Results) -> String {
     )
 }
 
+/// One of a cell's loads.
+type CostOf = fn(&Cell) -> &Cost;
+
 fn server_table(results: &Results) -> String {
     let mut table = Table::new(
         "What the server pays: its own processor time per request, at the fixed rate",
@@ -136,7 +139,7 @@ fn server_table(results: &Results) -> String {
         ],
     );
     for server in &results.servers {
-        let paces: [(_, fn(&Cell) -> &Cost); 2] = [
+        let paces: [(_, CostOf); 2] = [
             ("evenly", |cell| &cell.fixed),
             ("in bunches", |cell| &cell.bunched),
         ];
@@ -146,7 +149,7 @@ fn server_table(results: &Results) -> String {
             let over_floor = Quartiles::of_ratios(&clew, &floor);
             let met = over_floor.is_some_and(|ratio| ratio.median <= server.workload.aim());
             let more = clew.iter().zip(&floor).map(|(clew, floor)| clew - floor);
-            table.row([
+            table.row(&[
                 server.workload.to_string(),
                 format!("{:.0}", server.rate),
                 pace.to_owned(),
@@ -189,7 +192,7 @@ fn latency_table(results: &Results) -> String {
                     0,
                 )
             };
-            table.row([
+            table.row(&[
                 server.workload.to_string(),
                 name.to_owned(),
                 shown(Quartiles::of(series(Variant::None)), 0),
@@ -226,7 +229,7 @@ fn saturation_table(results: &Results) -> String {
                 .iter()
                 .map(|cells| &cells[Variant::Clew as usize].saturated)
         };
-        table.row([
+        table.row(&[
             server.workload.to_string(),
             shown(Quartiles::of(rate(Variant::None)), 0),
             shown(
@@ -275,7 +278,7 @@ fn agent_table(results: &Results) -> String {
             let sizes = clew().filter_map(|cell| Some(mebibytes(cell.resident?[place])));
             shown(Quartiles::of(sizes), 1)
         };
-        table.row([
+        table.row(&[
             server.workload.to_string(),
             format!("{:.0}", 2.0 * server.rate),
             shown(time, 2),
@@ -428,7 +431,7 @@ impl Table {
         }
     }
 
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
+    fn row<const N: usize>(&mut self, cells: &[String; N]) {
         self.text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
 
