@@ -61,6 +61,14 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Whether it asked for no bytes at all: its result 0 is not the end of the stream.
+    #[inline(always)]
+    pub fn asks_for_nothing(&self) -> bool {
+        matches!(self.number, number::READ | number::RECVFROM) && self.arguments[2] == 0
+    }
+}
+
 /// Numbers of the system calls that move bytes through sockets (arch/x86/entry/syscalls/
 /// syscall_64.tbl).
 pub mod number {

@@ -39,6 +39,9 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     let flags: u32 = ctx.arg(2);
     // Failures are most often EAGAIN, and say nothing that the connection's state does not say.
     if result >= 0 && flags & NOT_FROM_STREAM == 0 {
+        if result == 0 && matches!(call_of_task(), Some(call) if call.asks_for_nothing()) {
+            return 0;
+        }
         chunk::moved(&Trusted(ctx.arg(0)), false, result as u32, || {
             if flags & DISCARDED == 0 {
                 buffer_of_task()
@@ -50,16 +53,21 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// The buffer of the system call that the current task is in.
+/// The system call that the current task is in.
 #[inline(always)]
-fn buffer_of_task() -> Buffer {
+fn call_of_task() -> Option<Call> {
     // SAFETY: both helpers return pointers that the verifier knows. A kernel thread has no
     // registers of a call, but also no user memory: reading it fails.
-    let call = unsafe {
+    unsafe {
         let registers = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const Registers;
         Call::of(registers)
-    };
-    match call {
+    }
+}
+
+/// Its buffer.
+#[inline(always)]
+fn buffer_of_task() -> Buffer {
+    match call_of_task() {
         Some(call) => Buffer::of(&call),
         None => Buffer::Unreadable,
     }

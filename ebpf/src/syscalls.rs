@@ -33,8 +33,9 @@ pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     // SAFETY: the verifier knows the first argument as `struct pt_regs`.
-    if let Some(call) = unsafe { Call::of(ctx.arg::<*const Registers>(0)) } {
-        ended(&call, result);
+    match unsafe { Call::of(ctx.arg::<*const Registers>(0)) } {
+        Some(call) if result > 0 || !call.asks_for_nothing() => ended(&call, result),
+        _ => {}
     }
     0
 }
