@@ -136,9 +136,12 @@ impl Load {
             if (sent == total && !open) || now > end {
                 break;
             }
-            // Nothing is due while every connection is busy.
-            let idle = self.connections.iter().any(|c| c.open.is_none());
-            let until = if sent < total && idle { due(sent) } else { end };
+            // Awake while an answer is under way: else the server pays for waking this thread, and
+            // more where the agent keeps its processor from idling, which needs an interrupt.
+            let until = match open {
+                true => now,
+                false => due(sent),
+            };
             for number in self.readable(until.saturating_duration_since(now))? {
                 let connection = &mut self.connections[number];
                 if let Some(due) = connection.receive(&mut self.buffer)? {
