@@ -22,7 +22,7 @@ const FILE_TYPE: u16 = 0o170_000;
 const SOCKET: u16 = 0o140_000;
 
 /// Messages of one sendmmsg or recvmmsg that are added up.
-const MESSAGES_MAX: u64 = 32;
+const MESSAGES_MAX: u64 = 16;
 
 /// `sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h). The argument
 /// registers still hold what the call was made with.
@@ -40,39 +40,99 @@ pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[inline(always)]
-fn ended(call: &Call, result: i64) {
-    let [first, _, third, fourth] = call.arguments;
-    match call.number {
-        number::READ | number::READV | number::PREADV2 => moved(call, first, false, result),
-        number::WRITE | number::WRITEV | number::PWRITEV2 | number::SENDTO | number::SENDMSG => {
-            moved(call, first, true, result);
-        }
-        number::RECVFROM if fourth as u32 & NOT_FROM_STREAM == 0 => {
-            received(call, fourth as u32, result);
-        }
-        number::RECVMSG if third as u32 & NOT_FROM_STREAM == 0 => {
-            received(call, third as u32, result);
-        }
-        number::SENDMMSG => messages_moved(call, true, result),
-        number::RECVMMSG if fourth as u32 & NOT_FROM_STREAM == 0 => {
-            messages_moved(call, false, result);
-        }
-        number::SENDFILE => moved(call, first, true, result),
-        number::SPLICE => {
-            // One of the two is a pipe; `moved` leaves it alone.
-            moved(call, first, false, result);
-            moved(call, third, true, result);
-        }
-        _ => {}
-    }
+/// What a call has moved.
+struct Transfer {
+    descriptor: u64,
+    sent: bool,
+    length: i64,
+    bytes: Bytes,
 }
 
-/// sendmmsg and recvmmsg: the lengths of all messages are added up, the bytes are those of the
-/// first.
+/// Where the bytes of a transfer are.
+#[derive(Clone, Copy)]
+enum Bytes {
+    /// In the call's own buffer.
+    OfCall,
+    /// In the buffer of the first of its messages.
+    OfFirstMessage,
+    /// Nowhere in the caller's memory.
+    Unreadable,
+}
+
+/// One way for all calls: the verifier follows each copy of what comes after by itself, and there is
+/// a limit to its patience.
 #[inline(always)]
-fn messages_moved(call: &Call, sent: bool, messages: i64) {
-    let [descriptor, vector, ..] = call.arguments;
+fn ended(call: &Call, result: i64) {
+    let Some(transfer) = transfer_of(call, result) else {
+        return;
+    };
+    let mut sent = transfer.sent;
+    let mut found = socket_of(transfer.descriptor as u32);
+    if found.is_none() && call.number == number::SPLICE {
+        // One of the two is a pipe.
+        sent = true;
+        found = socket_of(call.arguments[2] as u32);
+    }
+    let Some(store) = found else { return };
+    if transfer.length == 0 && sent {
+        return;
+    }
+    chunk::moved(&store, sent, transfer.length as u32, || {
+        match transfer.bytes {
+            Bytes::OfCall => Buffer::of(call),
+            Bytes::OfFirstMessage => {
+                let vector = call.arguments[1];
+                Buffer::of_message(vector, message_length(vector, 0))
+            }
+            Bytes::Unreadable => Buffer::Unreadable,
+        }
+    });
+}
+
+#[inline(always)]
+fn transfer_of(call: &Call, result: i64) -> Option<Transfer> {
+    let [descriptor, vector, third, fourth] = call.arguments;
+    let mut transfer = Transfer {
+        descriptor,
+        sent: false,
+        length: result,
+        bytes: Bytes::OfCall,
+    };
+    let mut flags = 0;
+    match call.number {
+        number::READ | number::READV | number::PREADV2 => {}
+        number::WRITE | number::WRITEV | number::PWRITEV2 | number::SENDTO | number::SENDMSG => {
+            transfer.sent = true;
+        }
+        number::RECVFROM => flags = fourth as u32,
+        number::RECVMSG => flags = third as u32,
+        number::SENDMMSG | number::RECVMMSG => {
+            transfer.sent = call.number == number::SENDMMSG;
+            if !transfer.sent {
+                flags = fourth as u32;
+            }
+            transfer.length = length_of_messages(vector, result);
+            transfer.bytes = Bytes::OfFirstMessage;
+        }
+        number::SENDFILE => {
+            transfer.sent = true;
+            transfer.bytes = Bytes::Unreadable;
+        }
+        number::SPLICE => transfer.bytes = Bytes::Unreadable,
+        _ => return None,
+    }
+    if flags & NOT_FROM_STREAM != 0 {
+        return None;
+    }
+    if flags & DISCARDED != 0 {
+        transfer.bytes = Bytes::Unreadable;
+    }
+    Some(transfer)
+}
+
+/// The lengths of the messages of one sendmmsg or recvmmsg, added up.
+#[inline(always)]
+fn length_of_messages(vector: u64, messages: i64) -> i64 {
     let mut sum = 0i64;
     for index in 0..MESSAGES_MAX {
         if index as i64 >= messages {
@@ -80,9 +140,7 @@ fn messages_moved(call: &Call, sent: bool, messages: i64) {
         }
         sum += i64::from(message_length(vector, index));
     }
-    moved_from(descriptor, sent, sum, || {
-        Buffer::of_message(vector, message_length(vector, 0))
-    });
+    sum
 }
 
 /// `msg_len` of a `struct mmsghdr` in an array.
@@ -92,32 +150,6 @@ fn message_length(vector: u64, index: u64) -> u32 {
     const SIZE: u64 = 64;
     const LENGTH: u64 = 56;
     read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
-}
-
-#[inline(always)]
-fn received(call: &Call, flags: u32, result: i64) {
-    moved_from(call.arguments[0], false, result, || {
-        if flags & DISCARDED == 0 {
-            Buffer::of(call)
-        } else {
-            Buffer::Unreadable
-        }
-    });
-}
-
-#[inline(always)]
-fn moved(call: &Call, descriptor: u64, sent: bool, result: i64) {
-    moved_from(descriptor, sent, result, || Buffer::of(call));
-}
-
-#[inline(always)]
-fn moved_from(descriptor: u64, sent: bool, result: i64, buffer: impl FnOnce() -> Buffer) {
-    if result == 0 && sent {
-        return;
-    }
-    if let Some(store) = socket_of(descriptor as u32) {
-        chunk::moved(&store, sent, result as u32, buffer);
-    }
 }
 
 /// The socket behind a file descriptor of the current task.

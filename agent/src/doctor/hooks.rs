@@ -1,5 +1,7 @@
 //! The kernel's hooks: each program is loaded, attached and taken out again.
 
+use clew_common::event::CAPTURE_MAX;
+
 use super::{Check, Status};
 use crate::kernel::{Backend, Kernel, KernelConfig, KernelError, Loaded, ProgramReport};
 
@@ -35,7 +37,8 @@ pub fn hook_checks() -> Vec<Check> {
 fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
     let config = KernelConfig {
         backend: Some(backend),
-        capture_bytes: 0,
+        // The programs as they will run: the verifier leaves out what a smaller number rules out.
+        capture_bytes: CAPTURE_MAX as u32,
         ring_bytes: RING_BYTES,
         max_connections: 16,
     };
