@@ -22,7 +22,7 @@ const FILE_TYPE: u16 = 0o170_000;
 const SOCKET: u16 = 0o140_000;
 
 /// Messages of one sendmmsg or recvmmsg that are added up.
-const MESSAGES_MAX: u64 = 16;
+const MESSAGES_MAX: u64 = 8;
 
 /// `sys_exit(struct pt_regs *regs, long ret)` (include/trace/events/syscalls.h). The argument
 /// registers still hold what the call was made with.
