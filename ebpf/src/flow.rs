@@ -2,7 +2,7 @@
 //!
 //! Two places hold it. With the socket tracepoints the kernel knows the socket as a trusted
 //! pointer, so it lives in the socket itself (`FLOWS`) and goes with it. From a system call the
-//! socket is only an address, so it lives in a table (`FLOW_TABLE`) that the agent sweeps.
+//! socket is only an address, so it lives in a table (`FLOW_TABLE`), which the programs and the agent clear.
 
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
