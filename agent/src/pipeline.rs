@@ -343,6 +343,8 @@ fn handle(
             host.processes
                 .fork(fork.parent, fork.pid, Timestamp(fork.time));
         }
+        KernelEvent::Carried(carried) => { tracing::debug!(?carried); }
+        KernelEvent::ProcessFollowed(_) => {}
         KernelEvent::ProcessExit(exit) => {
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);

@@ -243,6 +243,7 @@ fn kernel_config(config: &Config) -> KernelConfig {
         capture_bytes: bounded(config.capture.bytes),
         ring_bytes: bounded(config.capture.ring_size),
         max_connections: bounded(config.limits.connections),
+        option: Some(crate::kernel::cgroup_root()),
     }
 }
 

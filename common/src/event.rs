@@ -18,6 +18,10 @@ pub enum Kind {
     ProcessFork = 5,
     /// [`crate::process::Exit`].
     ProcessExit = 6,
+    /// [`crate::context::Carried`]: the context of a message.
+    Carried = 7,
+    /// [`crate::context::Followed`].
+    ProcessFollowed = 8,
 }
 
 impl Kind {
@@ -32,6 +36,8 @@ impl Kind {
             4 => Self::ProcessExec,
             5 => Self::ProcessFork,
             6 => Self::ProcessExit,
+            7 => Self::Carried,
+            8 => Self::ProcessFollowed,
             _ => return None,
         })
     }

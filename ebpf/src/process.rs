@@ -17,7 +17,8 @@ use clew_common::{
 use core::ffi::c_void;
 
 use crate::{
-    kernel::{offset, read_kernel, read_pointer},
+    context,
+    kernel::{follows, offset, read_kernel, read_pointer},
     output,
 };
 
@@ -115,9 +116,13 @@ fn try_fork(parent: *const c_void, child: *const c_void) -> Option<()> {
         // A thread.
         return None;
     }
+    let parent = read_kernel::<u32>(parent, offset!(task_tgid))?;
+    if follows() {
+        context::forked(parent, pid);
+    }
     output::event(&Fork {
         kind: Kind::ProcessFork as u32,
-        parent: read_kernel::<u32>(parent, offset!(task_tgid))?,
+        parent,
         pid,
         reserved: 0,
         // SAFETY: the helper has no conditions.
@@ -136,8 +141,15 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn try_exit(task: *const c_void) -> Option<()> {
     let pid = read_kernel::<u32>(task, offset!(task_tgid))?;
-    if read_kernel::<u32>(task, offset!(task_pid))? != pid {
+    let tid = read_kernel::<u32>(task, offset!(task_pid))?;
+    if follows() {
+        context::thread_exited(u64::from(pid) << 32 | u64::from(tid));
+    }
+    if tid != pid {
         return None;
+    }
+    if follows() {
+        context::process_exited(pid);
     }
     output::event(&Exit {
         kind: Kind::ProcessExit as u32,

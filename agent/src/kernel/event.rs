@@ -8,6 +8,7 @@ use clew_common::{
         ACCEPTED, AF_INET, AF_INET6, AF_UNIX, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN,
         Opened,
     },
+    context::{Carried, Followed},
     event::{Chunk, Kind},
     process::{Exec, Exit, Fork},
 };
@@ -43,6 +44,10 @@ pub enum KernelEvent<'a> {
     ProcessFork(Fork),
     /// A process has ended.
     ProcessExit(Exit),
+    /// The context of a message.
+    Carried(Carried),
+    /// The kernel follows what a process serves.
+    ProcessFollowed(Followed),
 }
 
 /// Decodes a record; `None` for one that no kernel program of this version writes.
@@ -77,6 +82,8 @@ pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
         }
         Kind::ProcessFork => KernelEvent::ProcessFork(split(record)?.0),
         Kind::ProcessExit => KernelEvent::ProcessExit(split(record)?.0),
+        Kind::Carried => KernelEvent::Carried(split(record)?.0),
+        Kind::ProcessFollowed => KernelEvent::ProcessFollowed(split(record)?.0),
     })
 }
 

@@ -2,10 +2,16 @@
 //! telling them what is wanted.
 
 pub mod btf;
+mod cgroup;
 mod control;
 mod counter;
 mod event;
 mod program;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
@@ -17,6 +23,7 @@ use tracing::debug;
 
 use self::btf::{Btf, BtfError};
 pub use self::{
+    cgroup::cgroup_root,
     control::Controls,
     counter::KernelCounters,
     event::{KernelEvent, decode},
@@ -46,6 +53,14 @@ pub enum KernelError {
     /// A map that the object must have is missing or of another kind.
     #[error("the kernel object's map `{0}` is not usable: {1}")]
     Map(&'static str, aya::maps::MapError),
+    /// The cgroup whose sockets are to send contexts cannot be opened.
+    #[error("opening the cgroup {path}: {error}; contexts in TCP options need a mounted cgroup version 2 (`--propagate off` does without)")]
+    Cgroup {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// Neither backend works.
     #[error("this kernel refuses every capture backend: {0}")]
     NoBackend(String),
@@ -63,6 +78,8 @@ pub struct KernelConfig {
     /// Connections for which the kernel keeps a record of what the agent decided, and, with the
     /// system call backend, their state.
     pub max_connections: u32,
+    /// Send contexts in TCP options on the sockets of this cgroup (version 2) and those below it.
+    pub option: Option<PathBuf>,
 }
 
 /// The running kernel programs. Dropping it takes everything out of the kernel.
@@ -97,10 +114,11 @@ impl Kernel {
             Some(backend) => vec![backend],
             None => vec![Backend::Socket, Backend::Syscall],
         };
+        let cgroup = config.option.as_deref().map(open_cgroup).transpose()?;
         let mut refusals = Vec::new();
         for backend in candidates {
             let mut ebpf = load_maps(config, backend, &offsets)?;
-            let programs = program::load_all(&mut ebpf, backend, &aya_btf);
+            let programs = program::load_all(&mut ebpf, backend, &aya_btf, cgroup.as_ref());
             if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
                 refusals.push(format!("{}: {}", backend.name(), missing.summary()));
                 debug!(backend = backend.name(), "refused: {}", missing.summary());
@@ -162,6 +180,13 @@ impl Kernel {
     }
 }
 
+fn open_cgroup(path: &Path) -> Result<File, KernelError> {
+    File::open(path).map_err(|error| KernelError::Cgroup {
+        path: path.to_owned(),
+        error,
+    })
+}
+
 fn missing(map: &'static str) -> KernelError {
     KernelError::Map(
         map,
@@ -189,7 +214,9 @@ fn load_maps(
         Backend::Socket => 1,
         Backend::Syscall => config.max_connections,
     };
+    let follow = u32::from(config.option.is_some());
     Ok(EbpfLoader::new()
+        .override_global("FOLLOW", &follow, true)
         .override_global("OFFSETS", &words[..], true)
         .override_global("OWN_PID", &own, true)
         .override_global("CAPTURE_BYTES", &capture, true)
