@@ -210,6 +210,9 @@ impl Pipeline {
                 }
             }
         }
+        for (pid, habits) in self.stitcher.take_habits() {
+            self.kernel.controls.set_habits(pid, habits);
+        }
         for pid in self.host.changed.drain(..) {
             if self.host.excluded.contains(&pid) {
                 self.kernel.controls.exclude(pid);
@@ -256,6 +259,8 @@ impl Pipeline {
             (Counter::ChunkRingFull, Drop::ChunkRingFull),
             (Counter::EventRingFull, Drop::EventRingFull),
             (Counter::SocketStateFull, Drop::SocketStateFull),
+            (Counter::OptionNoRoom, Drop::OptionNoRoom),
+            (Counter::OptionNotPassed, Drop::OptionNotPassed),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             if total > self.metrics.drops(drop) && self.metrics.drops(drop) == 0 {
@@ -271,6 +276,8 @@ impl Pipeline {
         for (counter, count) in [
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
+            (Counter::OptionSent, Count::OptionsSent),
+            (Counter::OptionReceived, Count::OptionsReceived),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
@@ -343,8 +350,12 @@ fn handle(
             host.processes
                 .fork(fork.parent, fork.pid, Timestamp(fork.time));
         }
-        KernelEvent::Carried(carried) => { tracing::debug!(?carried); }
-        KernelEvent::ProcessFollowed(_) => {}
+        KernelEvent::Carried {
+            connection,
+            position,
+            carried,
+        } => ingest.carried(connection, position, carried),
+        KernelEvent::ProcessFollowed(followed) => stitcher.process_followed(followed.pid),
         KernelEvent::ProcessExit(exit) => {
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);

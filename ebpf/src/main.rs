@@ -16,6 +16,7 @@ mod connection;
 mod context;
 mod counter;
 mod exchange;
+mod existing;
 mod flow;
 mod kernel;
 mod message;

@@ -111,10 +111,28 @@ fn lines(bytes: Bytes, first: [u8; 8], ninth: u8, second: [u8; 8]) -> Option<Lin
             // A word holds at most two that matter: those of the last line and of the empty one.
             let lowest = ends & ends.wrapping_neg();
             let after = ends ^ lowest;
-            look_at(bytes, found, index, [word, next], lowest, first, ninth, second);
+            look_at(
+                bytes,
+                found,
+                index,
+                [word, next],
+                lowest,
+                first,
+                ninth,
+                second,
+            );
             if after != 0 {
                 let lowest = after & after.wrapping_neg();
-                look_at(bytes, found, index, [word, next], lowest, first, ninth, second);
+                look_at(
+                    bytes,
+                    found,
+                    index,
+                    [word, next],
+                    lowest,
+                    first,
+                    ninth,
+                    second,
+                );
             }
         }
         let mut lines = found.read_volatile();
@@ -126,7 +144,10 @@ fn lines(bytes: Bytes, first: [u8; 8], ninth: u8, second: [u8; 8]) -> Option<Lin
 }
 
 /// Looks at the line behind the line end that `bit` marks.
-#[expect(clippy::too_many_arguments, reason = "one loop's body, in a function for its second copy")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one loop's body, in a function for its second copy"
+)]
 #[inline(always)]
 unsafe fn look_at(
     bytes: Bytes,

@@ -30,7 +30,7 @@ use aya_ebpf::{
     programs::SockOpsContext,
 };
 use clew_common::{
-    connection::{CONNECTED, OWN},
+    connection::{ACCEPTED, CONNECTED, OWN},
     context::{SAMPLED, option},
     control::IGNORE,
     counter::Counter,
@@ -284,7 +284,11 @@ fn reserve(ctx: &SockOpsContext, socket: *const c_void, store: &impl Store, know
             ask_for_room(ctx, option::HELLO_LENGTH);
             return;
         }
-        if (*flow).options & NOT_PASSED != 0 {
+        let asked_in_vain =
+            (*flow).options & UNDERSTOOD == 0 && (*flow).options >> ASKS_SHIFT >= ASKS_MAX;
+        if (*flow).options & NOT_PASSED != 0 || asked_in_vain || (*flow).flags & ACCEPTED != 0 {
+            // Nothing is going to be written.
+            listen_for(ctx, PARSE);
             return;
         }
         let write_seq = write_seq(socket);
@@ -314,7 +318,6 @@ unsafe fn is_unacknowledged(ctx: &SockOpsContext, flow: *mut Flow) -> bool {
         let outgoing = &(*flow).exchanges.outgoing;
         outgoing.state != OutgoingState::None
             && outgoing.position.wrapping_sub((*ctx.ops).snd_una) as i32 >= 0
-            && ((*flow).options & UNDERSTOOD != 0 || (*flow).options >> ASKS_SHIFT < ASKS_MAX)
     }
 }
 

@@ -41,7 +41,7 @@ fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
         capture_bytes: CAPTURE_MAX as u32,
         ring_bytes: RING_BYTES,
         max_connections: 16,
-        option: Some(crate::kernel::cgroup_root()),
+        option: crate::kernel::cgroups(&[]),
     };
     Kernel::start(&config).map(|kernel| kernel.programs)
 }

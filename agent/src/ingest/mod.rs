@@ -18,8 +18,8 @@ use self::connection::{RawChunk, Tracked};
 use crate::{
     metrics::{Count, Drop, Gauge, Metrics},
     model::{
-        Address, Connection, ConnectionEnd, ConnectionId, Direction, EndReason, ParserEvent, Span,
-        Task, Timestamp,
+        Address, Carried, Connection, ConnectionEnd, ConnectionId, Direction, EndReason,
+        ParserEvent, Span, Task, Timestamp,
     },
     protocol::{self, Settings},
     stitch::Stitcher,
@@ -205,7 +205,10 @@ impl Ingest {
         if let Some(control) = tracked.control(&raw) {
             out.commands.push(Command::Set(id, control));
         }
-        for event in self.events.drain(..) {
+        for mut event in self.events.drain(..) {
+            if let ParserEvent::Started(started) = &mut event {
+                tracked.started(started);
+            }
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         if tracked.is_ignored()
@@ -216,6 +219,13 @@ impl Ingest {
             if self.unix.get(&socket) == Some(&id) {
                 self.unix.remove(&socket);
             }
+        }
+    }
+
+    /// The kernel told a message's context, ahead of its chunk.
+    pub fn carried(&mut self, connection: ConnectionId, position: u32, carried: Carried) {
+        if let Some(tracked) = self.connections.get_mut(&connection) {
+            tracked.carried(position, carried);
         }
     }
 

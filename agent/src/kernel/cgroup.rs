@@ -1,15 +1,54 @@
 //! The tree of cgroups, version 2.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use tracing::warn;
 
 /// Where systemd mounts it where it is alone.
 const USUAL: &str = "/sys/fs/cgroup";
 
-/// The root of the mounted tree; the usual place where none is mounted.
+/// The directories of cgroups, or of the whole tree where none are named.
 #[must_use]
-pub fn cgroup_root() -> PathBuf {
+pub fn cgroups(paths: &[String]) -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    PathBuf::from(mount_point(&mounts).unwrap_or(USUAL))
+    let root = Path::new(mount_point(&mounts).unwrap_or(USUAL));
+    match paths {
+        [] => vec![root.to_owned()],
+        paths => paths
+            .iter()
+            .map(|path| root.join(path.trim_start_matches('/')))
+            .collect(),
+    }
+}
+
+/// Opens those of the cgroups whose sockets no other agent has claimed, and claims them for as long
+/// as the files are open. Two agents' contexts on one request would contradict each other.
+pub(super) fn claim(cgroups: &[PathBuf]) -> Vec<File> {
+    let open = |path: &PathBuf| -> io::Result<File> {
+        let directory = File::open(path)?;
+        flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(directory)
+    };
+    let mut claimed = Vec::new();
+    for path in cgroups {
+        match open(path) {
+            Ok(directory) => claimed.push(directory),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => warn!(
+                "another clew passes contexts on for {}; this one does not",
+                path.display()
+            ),
+            Err(error) => warn!(
+                "contexts are not passed on for {}: {error} (it needs cgroup version 2)",
+                path.display()
+            ),
+        }
+    }
+    claimed
 }
 
 /// The mount point of the first file system of type `cgroup2` (proc_pid_mountinfo(5)).

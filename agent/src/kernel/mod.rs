@@ -6,12 +6,10 @@ mod cgroup;
 mod control;
 mod counter;
 mod event;
+mod existing;
 mod program;
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, path::PathBuf};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
@@ -23,7 +21,7 @@ use tracing::debug;
 
 use self::btf::{Btf, BtfError};
 pub use self::{
-    cgroup::cgroup_root,
+    cgroup::cgroups,
     control::Controls,
     counter::KernelCounters,
     event::{KernelEvent, decode},
@@ -53,14 +51,6 @@ pub enum KernelError {
     /// A map that the object must have is missing or of another kind.
     #[error("the kernel object's map `{0}` is not usable: {1}")]
     Map(&'static str, aya::maps::MapError),
-    /// The cgroup whose sockets are to send contexts cannot be opened.
-    #[error("opening the cgroup {path}: {error}; contexts in TCP options need a mounted cgroup version 2 (`--propagate off` does without)")]
-    Cgroup {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
     /// Neither backend works.
     #[error("this kernel refuses every capture backend: {0}")]
     NoBackend(String),
@@ -78,8 +68,8 @@ pub struct KernelConfig {
     /// Connections for which the kernel keeps a record of what the agent decided, and, with the
     /// system call backend, their state.
     pub max_connections: u32,
-    /// Send contexts in TCP options on the sockets of this cgroup (version 2) and those below it.
-    pub option: Option<PathBuf>,
+    /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
+    pub option: Vec<PathBuf>,
 }
 
 /// The running kernel programs. Dropping it takes everything out of the kernel.
@@ -94,6 +84,8 @@ pub struct Kernel {
     pub controls: Controls,
     counters: KernelCounters,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    /// The cgroups whose sockets send contexts, locked against other agents.
+    _cgroups: Vec<File>,
 }
 
 impl Kernel {
@@ -114,17 +106,20 @@ impl Kernel {
             Some(backend) => vec![backend],
             None => vec![Backend::Socket, Backend::Syscall],
         };
-        let cgroup = config.option.as_deref().map(open_cgroup).transpose()?;
+        let cgroups = cgroup::claim(&config.option);
         let mut refusals = Vec::new();
         for backend in candidates {
-            let mut ebpf = load_maps(config, backend, &offsets)?;
-            let programs = program::load_all(&mut ebpf, backend, &aya_btf, cgroup.as_ref());
+            let mut ebpf = load_maps(config, backend, &offsets, !cgroups.is_empty())?;
+            let mut programs = program::load_all(&mut ebpf, backend, &aya_btf, &cgroups);
             if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
                 refusals.push(format!("{}: {}", backend.name(), missing.summary()));
                 debug!(backend = backend.name(), "refused: {}", missing.summary());
                 continue;
             }
-            return Self::assemble(ebpf, backend, programs);
+            if !cgroups.is_empty() {
+                programs.push(existing::ask(&mut ebpf, &aya_btf));
+            }
+            return Self::assemble(ebpf, backend, programs, cgroups);
         }
         Err(KernelError::NoBackend(refusals.join("; ")))
     }
@@ -133,6 +128,7 @@ impl Kernel {
         mut ebpf: Ebpf,
         backend: Backend,
         programs: Vec<ProgramReport>,
+        cgroups: Vec<File>,
     ) -> Result<Self, KernelError> {
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| debug!("no log messages from the kernel programs: {error}"))
@@ -151,6 +147,7 @@ impl Kernel {
             controls,
             counters,
             logger,
+            _cgroups: cgroups,
         })
     }
 
@@ -180,13 +177,6 @@ impl Kernel {
     }
 }
 
-fn open_cgroup(path: &Path) -> Result<File, KernelError> {
-    File::open(path).map_err(|error| KernelError::Cgroup {
-        path: path.to_owned(),
-        error,
-    })
-}
-
 fn missing(map: &'static str) -> KernelError {
     KernelError::Map(
         map,
@@ -200,6 +190,7 @@ fn load_maps(
     config: &KernelConfig,
     backend: Backend,
     offsets: &Offsets,
+    follows: bool,
 ) -> Result<Ebpf, KernelError> {
     let words = offsets.words();
     let own = std::process::id();
@@ -214,7 +205,7 @@ fn load_maps(
         Backend::Socket => 1,
         Backend::Syscall => config.max_connections,
     };
-    let follow = u32::from(config.option.is_some());
+    let follow = u32::from(follows);
     Ok(EbpfLoader::new()
         .override_global("FOLLOW", &follow, true)
         .override_global("OFFSETS", &words[..], true)

@@ -217,19 +217,19 @@ pub(super) fn load_all(
     ebpf: &mut Ebpf,
     backend: Backend,
     btf: &Btf,
-    cgroup: Option<&File>,
+    cgroups: &[File],
 ) -> Vec<ProgramReport> {
     PROGRAMS
         .iter()
         .filter(|p| p.backend.is_none_or(|only| only == backend))
-        .filter(|p| !p.option || cgroup.is_some())
+        .filter(|p| !p.option || !cgroups.is_empty())
         .map(|p| ProgramReport {
             name: p.name,
             hook: p.hook.name(),
             purpose: p.purpose,
             lost: p.lost,
             required: p.required,
-            loaded: match load(ebpf, p, btf, cgroup) {
+            loaded: match load(ebpf, p, btf, cgroups) {
                 Ok(()) => Loaded::Attached,
                 Err(error) => refusal(&error),
             },
@@ -241,7 +241,7 @@ fn load(
     ebpf: &mut Ebpf,
     description: &Description,
     btf: &Btf,
-    cgroup: Option<&File>,
+    cgroups: &[File],
 ) -> Result<(), ProgramError> {
     let program = ebpf
         .program_mut(description.name)
@@ -255,23 +255,24 @@ fn load(
         Hook::SocketsOfCgroup => {
             let program: &mut SockOps = program.try_into()?;
             program.load()?;
-            let cgroup = cgroup.ok_or(ProgramError::NotLoaded)?;
-            // A link lets others attach beside it in any case, and takes no flags.
-            program.attach(cgroup, CgroupAttachMode::Single)?;
+            for cgroup in cgroups {
+                // A link lets others attach beside it in any case, and takes no flags.
+                program.attach(cgroup, CgroupAttachMode::Single)?;
+            }
         }
     }
     Ok(())
 }
 
-fn refusal(error: &ProgramError) -> Loaded {
+pub(super) fn refusal(error: &ProgramError) -> Loaded {
     match error {
         ProgramError::LoadError {
             io_error,
             verifier_log,
-        } => { let _ = std::fs::write(format!("/tmp/verifier.{}", verifier_log.to_string().len()), verifier_log.to_string()); Loaded::Refused {
+        } => Loaded::Refused {
             reason: format!("the kernel's verifier: {io_error}"),
             log: verifier_log.to_string(),
-        } },
+        },
         ProgramError::Btf(_) => Loaded::Refused {
             reason: "this kernel has no such tracepoint".to_owned(),
             log: String::new(),

@@ -2,6 +2,7 @@
 //! works.
 
 use ahash::HashMap;
+use clew_common::context::habit;
 use slotmap::SlotMap;
 use smallvec::SmallVec;
 
@@ -18,6 +19,29 @@ type ContextKey = (u32, TraceId, SpanId);
 pub(super) struct Process {
     pub open: OpenSet,
     pub habits: Habits,
+    followed: Followed,
+    /// What the kernel was told last.
+    told: u32,
+}
+
+impl Process {
+    /// Bits of [`habit`].
+    fn for_kernel(&self, stable_after: u32) -> u32 {
+        let habits = &self.habits;
+        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
+        bit(self.followed == Followed::Settled, habit::SETTLED)
+            | bit(
+                !habits.unstable && habits.stable >= stable_after,
+                habit::STABLE,
+            )
+            | bit(
+                habits.hands_over || habits.delegated >= stable_after,
+                habit::HANDS_OVER,
+            )
+            | bit(habits.background, habit::BACKGROUND)
+            | bit(habits.multiplexes_blocking, habit::MULTIPLEXES_BLOCKING)
+            | bit(habits.kernel_errs, habit::OPAQUE)
+    }
 }
 
 /// What a process has shown. Everything that speaks against an assumption is remembered for as long
@@ -37,6 +61,19 @@ pub(super) struct Habits {
     pub stable: u32,
     /// Requests sent by a task that served nothing, while the process served something.
     pub delegated: u32,
+    /// Its requests were found in other traces than the kernel had decided: it should not decide.
+    pub kernel_errs: bool,
+}
+
+/// How far the kernel's view of what a process serves is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Followed {
+    #[default]
+    No,
+    /// From the exchanges with this order on.
+    From(u64),
+    /// In full.
+    Settled,
 }
 
 /// The open server exchanges of all processes.
@@ -46,16 +83,21 @@ pub(super) struct Serving {
     pub tasks: HashMap<TaskKey, OpenSet>,
     /// Open server exchanges by process and the context that they arrived with.
     pub forwarded: HashMap<ContextKey, OpenSet>,
+    /// Processes of which the kernel may have to be told something.
+    changed: Vec<u32>,
     max_processes: usize,
+    stable_after: u32,
 }
 
 impl Serving {
-    pub fn new(max_processes: usize) -> Self {
+    pub fn new(max_processes: usize, stable_after: u32) -> Self {
         Self {
             processes: HashMap::default(),
             tasks: HashMap::default(),
             forwarded: HashMap::default(),
+            changed: Vec::new(),
             max_processes,
+            stable_after,
         }
     }
 
@@ -140,6 +182,13 @@ impl Serving {
             {
                 moved.in_process = Some(seat);
             }
+            if let Followed::From(first) = process.followed {
+                let earlier = |key: &ExchangeKey| exchanges[*key].order < first;
+                if !process.open.iter().any(earlier) {
+                    process.followed = Followed::Settled;
+                    self.changed.push(task.pid);
+                }
+            }
         }
     }
 
@@ -149,11 +198,67 @@ impl Serving {
         let Some(process) = self.processes.remove(&pid) else {
             return;
         };
+        if process.told != 0 {
+            self.changed.push(pid);
+        }
         for key in process.open {
             if let Some(seats) = exchanges[key].serving.as_mut() {
                 seats.in_process = None;
             }
         }
+    }
+
+    /// The kernel follows what a process serves, from the exchange with this order on.
+    pub fn followed(&mut self, pid: u32, from: u64) {
+        let has_room = self.processes.len() < self.max_processes;
+        let process = match has_room {
+            true => self.processes.entry(pid).or_default(),
+            false => match self.processes.get_mut(&pid) {
+                Some(process) => process,
+                None => return,
+            },
+        };
+        process.followed = match process.open.is_empty() {
+            true => Followed::Settled,
+            false => Followed::From(from),
+        };
+        self.changed.push(pid);
+    }
+
+    /// The kernel has sent a process's request out in a trace that was the wrong one.
+    pub fn kernel_erred(&mut self, pid: u32) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.habits.kernel_errs = true;
+            self.changed.push(pid);
+        }
+    }
+
+    /// A request was sent: what it showed of its process may be news for the kernel.
+    pub fn has_sent(&mut self, pid: u32) {
+        if self
+            .processes
+            .get(&pid)
+            .is_some_and(|process| process.followed != Followed::No)
+        {
+            self.changed.push(pid);
+        }
+    }
+
+    /// What the kernel has not been told yet: process id and bits of [`habit`].
+    pub fn take_changed(&mut self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let Self {
+            changed,
+            processes,
+            stable_after,
+            ..
+        } = self;
+        changed.drain(..).filter_map(|pid| {
+            let Some(process) = processes.get_mut(&pid) else {
+                return Some((pid, 0));
+            };
+            let bits = process.for_kernel(*stable_after);
+            (bits != std::mem::replace(&mut process.told, bits)).then_some((pid, bits))
+        })
     }
 
     /// Entries that go with their exchanges.
@@ -175,6 +280,9 @@ impl Serving {
             habits.unstable = true;
         } else if exchange.probe {
             habits.stable = habits.stable.saturating_add(1);
+        }
+        if process.followed != Followed::No {
+            self.changed.push(exchange.task.pid);
         }
     }
 

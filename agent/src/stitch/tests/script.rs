@@ -147,6 +147,7 @@ impl Script {
             position: option("pos=").map_or(exchange * 100, number),
             start: time,
             task: thread(task),
+            carried: None,
             context: option("ctx=").map(context),
         });
         self.stitcher
