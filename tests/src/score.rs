@@ -162,7 +162,11 @@ impl Score {
             let Some((path, _)) = truth else {
                 return true;
             };
-            let reason = span.parent_reason().to_owned();
+            // A span that calls itself the root of a trace has no reason to give.
+            let reason = match span.parent_reason() {
+                "" => "root".to_owned(),
+                reason => reason.to_owned(),
+            };
             self.fault(format!(
                 "{:?} span of {} has no parent ({reason}), truly {path}",
                 span.kind,

@@ -24,8 +24,8 @@ pub fn percent(part: u64, whole: u64) -> String {
     if part == whole {
         return "100 %".to_owned();
     }
-    let thousandths = part as f64 / whole as f64 * 100_000.0;
-    format!("{:.3} %", thousandths.floor() / 1000.0)
+    let thousandths = u128::from(part) * 100_000 / u128::from(whole.max(1));
+    format!("{}.{:03} %", thousandths / 1000, thousandths % 1000)
 }
 
 /// A table in Markdown.
@@ -80,6 +80,7 @@ mod tests {
     fn nearly_all_is_not_all() {
         assert_eq!(percent(5, 5), "100 %");
         assert_eq!(percent(999_999, 1_000_000), "99.999 %");
-        assert_eq!(percent(1, 2), "50.000 %");
+        assert_eq!(percent(23, 160), "14.375 %");
+        assert_eq!(percent(161, 160), "100.625 %");
     }
 }

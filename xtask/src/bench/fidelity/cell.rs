@@ -10,13 +10,14 @@ use clew_tests::store::Which;
 use clew_tests::{Kind, Span};
 
 use super::axes::{Axes, Topology};
-use super::world::{Cast, World};
+use super::world::{Cast, Propagation, World};
 use crate::bench::agent::{self, Drops};
 
 /// The share of asserted parents that must be right, in every cell.
 pub const AIM_PRECISION: f64 = 0.999;
 
-/// The share of true parents inside processes that must be found where the kernel sees them.
+/// The share of true parents that must be found: inside processes where the kernel sees them, between
+/// them where an agent sees both ends or is told of the other.
 pub const AIM_RECALL: f64 = 0.99;
 
 /// How long after the last answer spans are waited for. They come within 2 s; what has not come by
@@ -85,14 +86,22 @@ impl Cell {
         precision(self.clew.asserted()) >= AIM_PRECISION && self.clew.false_merges == 0
     }
 
-    /// Whether recall is as it must be; `None` where no aim is set.
-    pub fn recalls(&self) -> Option<bool> {
-        let client = of_kind(&self.clew, Kind::Client);
-        let (right, all) = (client.asserted.right as f64, client.true_parents as f64);
-        self.axes
-            .design
-            .is_visible(self.axes.shape)
-            .then_some(right >= AIM_RECALL * all)
+    /// Whether enough parents inside processes were found; `None` where no aim is set.
+    pub fn recalls_inside(&self) -> Option<bool> {
+        let aimed = self.axes.design.is_visible(self.axes.shape);
+        aimed.then(|| self.recalls(Kind::Client))
+    }
+
+    /// Whether enough parents at the other end of a connection were found; `None` where no aim is set.
+    pub fn recalls_between(&self, propagation: Option<Propagation>) -> Option<bool> {
+        let told = !matches!(propagation, None | Some(Propagation::Off));
+        let aimed = told || self.topology == Topology::OneHost;
+        aimed.then(|| self.recalls(Kind::Server))
+    }
+
+    fn recalls(&self, kind: Kind) -> bool {
+        let of_kind = of_kind(&self.clew, kind);
+        of_kind.asserted.right as f64 >= AIM_RECALL * of_kind.true_parents as f64
     }
 }
 
@@ -108,4 +117,71 @@ pub fn precision(asserted: Asserted) -> f64 {
 /// The figures of a kind; all 0 where there are none.
 pub fn of_kind(score: &Score, kind: Kind) -> OfKind {
     score.kinds.get(&kind).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::fidelity::axes::{Design, Shape};
+
+    fn cell(all: usize, right: usize, dangling: usize, false_merges: usize) -> Cell {
+        let asserted = Asserted {
+            all,
+            right,
+            dangling,
+        };
+        let of_kind = OfKind {
+            exchanges: 1000,
+            found: 1000,
+            true_parents: 1000,
+            asserted,
+        };
+        Cell {
+            topology: Topology::Hosts,
+            axes: Axes {
+                design: Design::Threads,
+                shape: Shape::Chain,
+                at_a_time: 8,
+                requests: 1000,
+            },
+            clew: Score {
+                kinds: [(Kind::Client, of_kind)].into(),
+                asserted: [("thread".to_owned(), asserted)].into(),
+                false_merges,
+                ..Score::default()
+            },
+            thread_id: Score::default(),
+            fifo: Score::default(),
+            drops: Drops::new(),
+        }
+    }
+
+    #[test]
+    fn what_fails_the_bench() {
+        assert!(cell(0, 0, 0, 0).is_true());
+        assert!(cell(1000, 1000, 0, 0).is_true());
+        assert!(cell(1000, 999, 0, 0).is_true());
+        assert!(!cell(1000, 998, 0, 0).is_true());
+        assert!(cell(1000, 990, 10, 0).is_true(), "10 cannot be judged");
+        assert!(!cell(1000, 1000, 0, 1).is_true());
+    }
+
+    #[test]
+    fn what_must_be_recalled() {
+        assert_eq!(cell(990, 990, 0, 0).recalls_inside(), Some(true));
+        assert_eq!(cell(989, 989, 0, 0).recalls_inside(), Some(false));
+        let mut node = cell(1, 1, 0, 0);
+        node.axes.design = Design::EventLoop;
+        assert_eq!(node.recalls_inside(), None);
+
+        let mut between = cell(0, 0, 0, 0);
+        assert_eq!(between.recalls_between(None), None);
+        assert_eq!(between.recalls_between(Some(Propagation::Off)), None);
+        let all = of_kind(&between.clew, Kind::Client);
+        between.clew.kinds.insert(Kind::Server, all);
+        let by_option = Some(Propagation::TcpOption);
+        assert_eq!(between.recalls_between(by_option), Some(false));
+        between.topology = Topology::OneHost;
+        assert_eq!(between.recalls_between(None), Some(false));
+    }
 }

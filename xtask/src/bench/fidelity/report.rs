@@ -57,7 +57,7 @@ pub fn line(cell: &Cell) -> String {
 /// The section for docs/fidelity.md.
 pub fn markdown(results: &Results) -> String {
     let mut text = head(results);
-    text.push_str(&verdicts(&results.cells));
+    text.push_str(&verdicts(results));
     for topology in Topology::ALL {
         let cells: Vec<&Cell> = results
             .cells
@@ -96,55 +96,62 @@ fn head(results: &Results) -> String {
     )
 }
 
+/// Whether a cell meets an aim; `None` where it is not aimed at.
+type Met<'a> = &'a dyn Fn(&Cell) -> Option<bool>;
+
 /// What was aimed at, and whether it was reached.
-fn verdicts(cells: &[Cell]) -> String {
-    let missed = |what: &str, cells: Vec<&Cell>, of: usize| match cells.as_slice() {
-        [] => format!("- {what}: met in all {of} cells.\n"),
-        some => {
-            let first = some.iter().take(8).map(|cell| {
-                let axes = &cell.axes;
-                format!(
-                    "{}: {}, {}, {}",
-                    cell.topology, axes.design, axes.shape, axes.at_a_time
-                )
-            });
-            let first: Vec<String> = first.collect();
-            let more = if some.len() > first.len() {
-                "; …"
-            } else {
-                ""
-            };
+fn verdicts(results: &Results) -> String {
+    let recall = format!("Recall at least {:.0} %", AIM_RECALL * 100.0);
+    let propagation = results.propagation;
+    let aims: [(String, Met<'_>); 5] = [
+        ("Precision at least 99.9 %".to_owned(), &|cell| {
+            Some(cell::precision(cell.clew.asserted()) >= AIM_PRECISION)
+        }),
+        ("No false merges".to_owned(), &|cell| {
+            Some(cell.clew.false_merges == 0)
+        }),
+        (
             format!(
-                "- {what}: **missed** in {} of {of} cells ({}{more}).\n",
-                some.len(),
-                first.join("; "),
-            )
-        }
-    };
-    let which = |wanted: &dyn Fn(&Cell) -> bool| -> Vec<&Cell> {
-        cells.iter().filter(|cell| wanted(cell)).collect()
-    };
-    let imprecise = which(&|cell| cell::precision(cell.clew.asserted()) < AIM_PRECISION);
-    let merged = which(&|cell| cell.clew.false_merges > 0);
-    let forgetful = which(&|cell| cell.recalls() == Some(false));
-    let aimed = which(&|cell| cell.recalls().is_some()).len();
-    let incomplete = which(&|cell| cell.clew.found < cell.clew.exchanges || cell.clew.surplus > 0);
-    let all = cells.len();
-    [
-        missed("Precision at least 99.9 %", imprecise, all),
-        missed("No false merges", merged, all),
-        missed(
-            &format!(
-                "Recall inside processes at least {:.0} % where a thread, a process or a visible \
-                 pool serves",
-                AIM_RECALL * 100.0
+                "{recall} inside a process that serves by threads, processes or a visible pool"
             ),
-            forgetful,
-            aimed,
+            &Cell::recalls_inside,
         ),
-        missed("One span for each exchange and side", incomplete, all),
-    ]
-    .concat()
+        (
+            format!("{recall} between processes whose agents see both ends or pass contexts on"),
+            &|cell| cell.recalls_between(propagation),
+        ),
+        ("One span for each exchange and side".to_owned(), &|cell| {
+            Some(cell.clew.found == cell.clew.exchanges && cell.clew.surplus == 0)
+        }),
+    ];
+    let verdicts = aims.iter().map(|(aim, met)| {
+        let aimed: Vec<&Cell> = results.cells.iter().filter(|c| met(c).is_some()).collect();
+        let missed: Vec<&Cell> = aimed
+            .iter()
+            .copied()
+            .filter(|c| met(c) == Some(false))
+            .collect();
+        match missed.len() {
+            0 => format!("- {aim}: met in all {} cells.\n", aimed.len()),
+            number => format!(
+                "- {aim}: **missed** in {number} of {} cells: {}.\n",
+                aimed.len(),
+                named(&missed)
+            ),
+        }
+    });
+    verdicts.collect()
+}
+
+/// Cells by design and shape, each once.
+fn named(cells: &[&Cell]) -> String {
+    let mut names: Vec<String> = cells
+        .iter()
+        .map(|cell| format!("{}: {}", cell.axes.design, cell.axes.shape))
+        .collect();
+    names.sort();
+    names.dedup();
+    names.join("; ")
 }
 
 /// Sums over the cells of each design.
