@@ -1,5 +1,6 @@
 //! Hosts with services and agents on them.
 
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -90,6 +91,7 @@ pub struct World {
     /// All spans.
     pub store: Arc<Store>,
     directory: TempDir,
+    next_port: Cell<u16>,
 }
 
 impl World {
@@ -133,6 +135,7 @@ impl World {
             impairment,
             store,
             directory: clew_testbed::temp_dir()?,
+            next_port: Cell::new(8001),
         })
     }
 
@@ -148,7 +151,10 @@ impl World {
         let runtimes = axes.design.services(axes.shape, axes.at_a_time);
         for (number, runtime) in runtimes.into_iter().enumerate() {
             let host = self.hosts.get(number + 1).unwrap_or(&self.hosts[0]);
-            let port = 8001 + u16::try_from(number).context("few services")?;
+            // Never one that was used: the hundreds of processes that have just been killed let go of
+            // theirs one by one.
+            let port = self.next_port.get();
+            self.next_port.set(port.checked_add(1).context("ports")?);
             let address = SocketAddr::from((host.address(), port));
             let command = runtime.command(address)?;
             let name = format!("service-{number}");
