@@ -171,6 +171,7 @@ fn assemble(
     let stitch = StitchConfig {
         max_open: limits.open_exchanges,
         max_held: limits.held_spans,
+        thread_ids: config.thread_ids,
         ..StitchConfig::default()
     };
     let root = Path::new("/");

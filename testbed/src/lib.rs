@@ -1,17 +1,22 @@
-//! Places to run real programs in: network namespaces that stand for hosts, processes, temporary
-//! directories. Each is a guard: what it made ends with it, also when a test fails half-way.
+//! Places to run real programs in: network namespaces and cgroups that stand for hosts, links
+//! between them, processes, temporary directories. Each is a guard: what it made ends with it, also
+//! when a test fails half-way.
 //!
 //! Everything here needs root, `ip` (iproute2), and nothing of the host's own network: bridges and
 //! cables live inside the namespaces, so no interface, address or port of the host is taken.
 
 #![forbid(unsafe_code)]
 
+mod cgroup;
 mod deadline;
+mod impairment;
 mod namespace;
 mod network;
 mod process;
 
+pub use cgroup::Cgroup;
 pub use deadline::Deadline;
+pub use impairment::Impairment;
 pub use namespace::Namespace;
 pub use network::{Host, Network};
 pub use process::Process;

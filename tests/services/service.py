@@ -4,30 +4,10 @@ Usage: service.py PORT [forking]. Its sockets are blocking.
 """
 
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import HTTPServer, ThreadingHTTPServer
 from socketserver import ForkingMixIn
 
-from plan import BODY, carry_out
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        carry_out(self.headers.get("X-Plan"), self.headers.get("traceparent"))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-        self.wfile.write(BODY)
-
-    def do_PUT(self):
-        left = int(self.headers["Content-Length"])
-        while left > 0:
-            left -= len(self.rfile.read(min(left, 1 << 16)))
-        self.do_GET()
-
-    def log_message(self, *_):
-        pass
+from handler import ADDRESS, Handler
 
 
 class Threading(ThreadingHTTPServer):
@@ -40,4 +20,4 @@ class Forking(ForkingMixIn, HTTPServer):
 
 
 server = Forking if "forking" in sys.argv else Threading
-server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+server((ADDRESS, int(sys.argv[1])), Handler).serve_forever()

@@ -37,6 +37,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", help_heading = "Output")]
     pub duration: Option<String>,
 
+    /// Name on each span the thread that received or sent its request, by the kernel's number
+    /// (clew.thread.id) [env: CLEW_THREAD_IDS]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        help_heading = "Output",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub thread_ids: Option<String>,
+
     /// The receiver [default: http://localhost:4317] [env: OTEL_EXPORTER_OTLP_ENDPOINT,
     /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT]
     #[arg(long, value_name = "URL", help_heading = "OTLP export")]
@@ -214,6 +226,7 @@ impl RunArgs {
         let all: &[(&'static str, &'static str, &[String])] = &[
             ("--output", "outputs", &self.output),
             ("--duration", "duration", self.duration.as_slice()),
+            ("--thread-ids", "thread_ids", self.thread_ids.as_slice()),
             ("--endpoint", "otlp.endpoint", self.endpoint.as_slice()),
             ("--protocol", "otlp.protocol", self.protocol.as_slice()),
             ("--header", "otlp.headers", &self.header),

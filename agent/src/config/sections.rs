@@ -68,6 +68,8 @@ pub struct Config {
     /// Attributes of every resource, as the agent's `OTEL_RESOURCE_ATTRIBUTES` gives them; what a
     /// traced process says of itself is stronger. Never holds `service.*`.
     pub resource_attributes: Pairs,
+    /// Whether spans name the thread that received or sent their request.
+    pub thread_ids: bool,
     /// Capture in the kernel.
     pub capture: Capture,
     /// How trace contexts leave with requests: empty for not at all.
@@ -140,6 +142,12 @@ impl Config {
             outputs: choose_outputs(outputs, terminal, layers),
             batch: Batch::read(layers),
             resource_attributes: resource_attributes(layers),
+            thread_ids: layers.value(
+                "thread_ids",
+                &[],
+                "Name on each span the thread that received or sent its request (clew.thread.id).",
+                false,
+            ),
             capture: Capture::read(layers),
             propagate: propagate(layers),
             scope: Scope::read(layers),

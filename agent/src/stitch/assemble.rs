@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::model::{Address, Attribute, Connection, Side};
+use crate::model::{Address, Attribute, Connection, Side, Task};
 
 /// Adds the attributes of the connection that the protocol did not give.
 ///
@@ -38,6 +38,14 @@ pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Connecti
             }
         }
     }
+}
+
+/// Names the thread that completed the request's head: the one that received or sent it.
+///
+/// Not `thread.id`: the conventions mean by that the number which the language's runtime gives to a
+/// thread, as opposed to the kernel's.
+pub(super) fn add_thread(attributes: &mut Vec<Attribute>, task: Task) {
+    attributes.push(Attribute::new("clew.thread.id", i64::from(task.tid)));
 }
 
 fn has(attributes: &[Attribute], key: &str) -> bool {

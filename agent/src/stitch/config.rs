@@ -21,6 +21,9 @@ pub struct StitchConfig {
     pub max_processes: usize,
     /// Unix socket pairs that are followed. The ends of one beyond it are not matched.
     pub max_unix_pairs: usize,
+    /// Whether spans name the thread that received or sent their request: for who compares Clew's
+    /// parents with those that thread ids alone would give.
+    pub thread_ids: bool,
     /// After how many exchanges that prove it a process is believed to do all work for a request on
     /// the thread that received it, if nothing ever spoke against it.
     pub stable_after: u32,
@@ -36,6 +39,7 @@ impl Default for StitchConfig {
             max_held: 100_000,
             max_processes: 16_384,
             max_unix_pairs: 65_536,
+            thread_ids: false,
             stable_after: 16,
         }
     }

@@ -465,6 +465,9 @@ impl Stitcher {
         let complete = finished.outcome == Outcome::Complete;
         let mut attributes = finished.attributes;
         assemble::add_network(&mut attributes, connection, exchange.side);
+        if self.config.thread_ids {
+            assemble::add_thread(&mut attributes, exchange.task);
+        }
         exchange.ended = Some(Ended {
             end: finished.end,
             name: finished.name,

@@ -23,5 +23,6 @@ mod lifecycle;
 mod overload;
 mod protocol;
 mod scope;
+mod shapes;
 mod system_calls;
 mod traces_left;
