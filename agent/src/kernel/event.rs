@@ -100,6 +100,7 @@ fn connection(opened: &Opened) -> Option<Connection> {
         from_start: opened.flags & FROM_START != 0,
         nonblocking: opened.flags & NONBLOCKING != 0,
         positions: [opened.received, opened.sent],
+        now: [opened.received, opened.sent],
         pid: opened.pid,
         time: Timestamp(opened.time),
     })
