@@ -9,11 +9,13 @@
 mod deadline;
 mod namespace;
 mod network;
+mod node;
 mod process;
 
 pub use deadline::Deadline;
 pub use namespace::Namespace;
 pub use network::{Host, Network};
+pub use node::{Node, Pod};
 pub use process::Process;
 
 use anyhow::Context as _;

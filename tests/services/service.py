@@ -1,8 +1,10 @@
 """A plan service on Python's http.server: one thread, or process, per connection.
 
-Usage: service.py PORT [forking]. Its sockets are blocking.
+Usage: service.py PORT [forking] [everywhere]. It listens on the loopback, or `everywhere`, for IPv6
+too. Its sockets are blocking.
 """
 
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from socketserver import ForkingMixIn
@@ -40,4 +42,8 @@ class Forking(ForkingMixIn, HTTPServer):
 
 
 server = Forking if "forking" in sys.argv else Threading
-server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+address = "127.0.0.1"
+if "everywhere" in sys.argv:
+    server.address_family = socket.AF_INET6
+    address = "::"
+server((address, int(sys.argv[1])), Handler).serve_forever()

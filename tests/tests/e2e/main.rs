@@ -20,6 +20,7 @@ mod context;
 mod export;
 mod hostile;
 mod lifecycle;
+mod nat;
 mod overload;
 mod protocol;
 mod scope;

@@ -9,10 +9,11 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 16] = [
+const NEEDS: [(Sign, &str); 17] = [
     (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("curl"), "curl"),
+    (Sign::Program("nft"), "nftables"),
     (Sign::Program("python3"), "python3"),
     (Sign::Library("ensurepip"), "python3-venv"),
     (Sign::Program("nginx"), "nginx-light"),
