@@ -5,6 +5,7 @@
 
 mod connection;
 mod stream;
+pub mod task;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,7 +20,7 @@ use crate::{
     metrics::{Count, Drop, Gauge, Metrics},
     model::{
         Address, Connection, ConnectionEnd, ConnectionId, Direction, EndReason, ParserEvent, Span,
-        Task, Timestamp,
+        Timestamp,
     },
     protocol::{self, Settings},
     stitch::Stitcher,
@@ -199,7 +200,7 @@ impl Ingest {
             length,
             data,
             time: Timestamp(chunk.time),
-            task: Task::thread(chunk.pid, chunk.tid),
+            task: task::of_chunk(chunk),
         };
         tracked.chunk(&raw, &self.metrics, &mut self.events);
         if let Some(control) = tracked.control(&raw) {

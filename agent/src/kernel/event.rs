@@ -39,9 +39,9 @@ pub enum KernelEvent<'a> {
         /// NUL-separated environment, possibly cut.
         environment: &'a [u8],
     },
-    /// A process has forked.
+    /// A process or a thread has begun.
     ProcessFork(Fork),
-    /// A process has ended.
+    /// A process or a thread has ended.
     ProcessExit(Exit),
 }
 

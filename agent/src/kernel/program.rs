@@ -91,16 +91,18 @@ const PROGRAMS: &[Description] = &[
         tracepoint: "sched_process_fork",
         backend: None,
         required: false,
-        purpose: "sees processes fork",
-        lost: "names of forked processes that end before the agent can look at them",
+        purpose: "sees processes fork and threads begin",
+        lost: "names of forked processes that end before the agent can look at them; \
+               what a request's own threads and commands send",
     },
     Description {
         name: "process_exit",
         tracepoint: "sched_process_exit",
         backend: None,
         required: false,
-        purpose: "sees processes end",
-        lost: "prompt release of what is kept per process",
+        purpose: "sees processes and threads end",
+        lost: "prompt release of what is kept per process; \
+               what a request's own threads and commands send, among other requests",
     },
 ];
 

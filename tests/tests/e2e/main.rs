@@ -21,6 +21,7 @@ mod export;
 mod hostile;
 mod lifecycle;
 mod nat;
+mod offspring;
 mod overload;
 mod protocol;
 mod scope;

@@ -9,6 +9,8 @@
 //!                         header, `pos=N` a position that is not the usual one, `answer=N` where
 //!                         the response stream stands, if that is not the usual place
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
+//! 21 1.2 begins 1.3       a thread (or with another process's id, a process) is created
+//! 22 1.3 ends
 //! 90 tick
 //! exit 3, close A>, flush
 //! ```
@@ -87,6 +89,14 @@ impl Script {
             ["exit", pid] => self.stitcher.process_exited(number(pid)),
             ["close", end] => self.stitcher.connection_ended(self.connections[*end].id),
             [time, "tick"] => self.stitcher.tick(micros(time), &mut self.out),
+            [time, creator, "begins", task] => {
+                self.stitcher.tick(micros(time), &mut self.out);
+                self.stitcher.task_began(thread(creator), thread(task));
+            }
+            [time, task, "ends"] => {
+                self.stitcher.tick(micros(time), &mut self.out);
+                self.stitcher.task_ended(thread(task));
+            }
             [time, task, end, "start", more @ ..] => self.start(micros(time), task, end, more),
             [time, task, end, "end", more @ ..] => self.end(micros(time), task, end, more),
             _ => panic!("not understood: {words:?}"),
