@@ -1,7 +1,7 @@
 //! Processes that start a program, fork and exit, and threads that begin and end.
 //!
-//! Each thread costs two small records, of processes that are not left out: which of them serve
-//! requests only user space knows, and to ask it would cost more than to tell.
+//! Each thread of a process that is not left out costs two small records. Which of them matter,
+//! because their creator serves a request, user space knows.
 
 use aya_ebpf::{
     btf_maps::PerCpuArray,
