@@ -55,6 +55,8 @@ table! {
         ExchangeBudget = ("stitch", "exchange_budget"),
         /// An exchange of a process about which nothing could be remembered: there were too many.
         ProcessBudget = ("stitch", "process_budget"),
+        /// A thread or process whose beginning, during a request, could not be remembered.
+        OffspringBudget = ("stitch", "offspring_budget"),
         /// An exchange whose other end was not looked for: there were too many Unix socket pairs.
         PeerBudget = ("stitch", "peer_budget"),
         /// The export queue was full.

@@ -17,7 +17,7 @@ use crate::{
     clock::{self, WallClock},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
-    ingest::{Command, Ingest, Outcome, Scope},
+    ingest::{Command, Ingest, Outcome, Scope, task},
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Timestamp},
@@ -347,8 +347,12 @@ fn handle(
             });
         }
         KernelEvent::ProcessFork(fork) => {
-            host.processes
-                .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            if fork.tid == fork.pid {
+                host.processes
+                    .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            }
+            let creator = task::of_thread(fork.parent, fork.parent_tid);
+            stitcher.task_began(creator, task::of_thread(fork.pid, fork.tid));
         }
         KernelEvent::Carried {
             connection,
@@ -357,6 +361,10 @@ fn handle(
         } => ingest.carried(connection, position, carried),
         KernelEvent::ProcessFollowed(followed) => stitcher.process_followed(followed.pid),
         KernelEvent::ProcessExit(exit) => {
+            stitcher.task_ended(task::of_thread(exit.pid, exit.tid));
+            if exit.tid != exit.pid {
+                return;
+            }
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);
             host.processes.exit(exit.pid, time);

@@ -80,6 +80,10 @@ pub mod habit {
     /// The kernel cannot tell in which trace its requests are (contexts in formats that only the
     /// agent understands, connections without options): it decides nothing.
     pub const OPAQUE: u32 = 1 << 5;
+    /// Threads that its requests begin end with them.
+    pub const THREADS_END: u32 = 1 << 6;
+    /// Processes that its requests begin end with them.
+    pub const PROCESSES_END: u32 = 1 << 7;
 }
 
 /// The TCP option that carries a context.

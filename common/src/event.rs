@@ -14,9 +14,9 @@ pub enum Kind {
     Chunk = 3,
     /// [`crate::process::Exec`], followed by its strings.
     ProcessExec = 4,
-    /// [`crate::process::Fork`].
+    /// [`crate::process::Fork`], also of a thread.
     ProcessFork = 5,
-    /// [`crate::process::Exit`].
+    /// [`crate::process::Exit`], also of a thread.
     ProcessExit = 6,
     /// [`crate::context::Carried`]: the context of a message.
     Carried = 7,

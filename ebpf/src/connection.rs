@@ -17,7 +17,7 @@ use clew_common::{
 use crate::{
     chunk, context, exchange,
     flow::{ANNOUNCED, Flow, Store, Trusted, Untrusted},
-    kernel::{follows, own_pid},
+    kernel::{follows, offset, own_pid},
     output, socket,
 };
 
@@ -136,18 +136,19 @@ fn opened(store: &impl Store, flags: u32) {
 }
 
 /// Our own connections are told as soon as their addresses are known, before any byte of theirs
-/// can be seen at the other end: that end's traffic is not to be traced either.
+/// can be seen at the other end: that end's traffic is not to be traced either. Their positions are
+/// told too, because addresses may be translated on the way.
 #[inline(always)]
 fn connected(store: &impl Store) {
     if let Some(flow) = store.get() {
         // SAFETY: just found.
         unsafe {
             if (*flow).flags & OWN != 0 {
-                let nothing = Positions {
-                    received: 0,
-                    sent: 0,
+                let at = Positions {
+                    received: u64::from(store.field::<u32>(offset!(tcp_copied_seq))),
+                    sent: u64::from(store.field::<u32>(offset!(tcp_write_seq))),
                 };
-                announce(store, flow, own_pid(), 0, nothing);
+                announce(store, flow, own_pid(), 0, at);
                 (*flow).verdict = IGNORE;
             }
         }

@@ -200,7 +200,27 @@ impl Sum {
 struct Process {
     open: Sum,
     flags: Shared,
+    /// How many requests it has begun to serve.
+    opened: Shared,
 }
+
+/// What a task was begun for: a request that another task served. See
+/// docs/decisions/0012-offspring-of-a-request.md.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Begun {
+    /// Who serves the request: process and thread id.
+    server: u64,
+    /// The connection that brought it.
+    connection: u64,
+    /// How many requests the serving process had begun to serve by then, if it had no other open;
+    /// else 0.
+    alone: u64,
+}
+
+/// Tasks that were begun for a request, by process and thread id, until they end.
+#[btf_map]
+static OFFSPRING: HashMap<u64, Begun, 16384> = HashMap::new();
 
 /// [`Process::flags`]: it has connections on which it may serve.
 const SERVES: u64 = 1 << 0;
@@ -251,6 +271,7 @@ fn mark(pid: u32, flags: u64) {
             let new = Process {
                 open: Sum::new(),
                 flags: Shared::new(flags),
+                opened: Shared::new(0),
             };
             // Another processor may have been faster; its entry will do.
             let _ = PROCESSES.insert(pid, new, u64::from(BPF_NOEXIST));
@@ -298,14 +319,38 @@ fn follow(pid: u32, process: &Process) {
     }
 }
 
-/// A process has forked: its child does the same kind of work, and serves nothing yet.
+/// A task has begun another, a thread or a process.
 #[inline(always)]
-pub fn forked(parent: u32, child: u32) {
-    if let Some(process) = process(parent)
-        && process.flags.load() & FOLLOWED != 0
-    {
-        mark(child, FOLLOWED | FROM_START);
-    }
+pub fn begun(parent: u64, child: u64) {
+    let begun = match OFFSPRING.get_ptr(parent) {
+        // SAFETY: entries are not freed while a program runs.
+        Some(begun) => unsafe { *begun },
+        None => {
+            let Some(process) = process((parent >> 32) as u32) else {
+                return;
+            };
+            if process.flags.load() & FOLLOWED == 0 {
+                return;
+            }
+            if parent >> 32 != child >> 32 {
+                // A worker does the same kind of work, and serves nothing yet.
+                mark((child >> 32) as u32, FOLLOWED | FROM_START);
+            }
+            let Some(serves) = task(parent) else { return };
+            let serves = serves.read();
+            if serves.number != 1 {
+                return;
+            }
+            let alone = process.open.read().number == 1;
+            Begun {
+                server: parent,
+                connection: serves.one.connection,
+                alone: if alone { process.opened.load() } else { 0 },
+            }
+        }
+    };
+    // Without room it is judged as if nothing were known of its beginning.
+    let _ = OFFSPRING.insert(child, begun, 0);
 }
 
 /// A thread has ended.
@@ -313,6 +358,7 @@ pub fn forked(parent: u32, child: u32) {
 pub fn thread_exited(caller: u64) {
     // It may not be there.
     let _ = TASKS.remove(caller);
+    let _ = OFFSPRING.remove(caller);
 }
 
 /// A process has ended.
@@ -333,6 +379,7 @@ pub fn is_followed(pid: u32) -> bool {
 pub fn begin(caller: u64, served: &Served) {
     if let Some(process) = process((caller >> 32) as u32) {
         process.open.add(served, 1);
+        process.opened.add(1);
     }
     if task(caller).is_none() {
         let _ = TASKS.insert(caller, Sum::new(), u64::from(BPF_NOEXIST));
@@ -393,6 +440,19 @@ impl Decision {
 #[inline(always)]
 pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
     let pid = (caller >> 32) as u32;
+    let on_task = match task(caller) {
+        Some(task) => task.read(),
+        None => Seen {
+            number: 0,
+            one: Served::NONE,
+        },
+    };
+    if on_task.number == 0
+        && let Some(begun) = OFFSPRING.get_ptr(caller)
+    {
+        // SAFETY: entries are not freed while a program runs.
+        return for_request(unsafe { *begun }, pid);
+    }
     let Some(process) = process(pid) else {
         return Some(Decision::nothing(NOT_SERVING));
     };
@@ -411,24 +471,12 @@ pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
     let settled = flags & FROM_START != 0 || habits & habit::SETTLED != 0;
     let background = habits & habit::BACKGROUND != 0;
     let in_process = process.open.read();
-    let on_task = match task(caller) {
-        Some(task) => task.read(),
-        None => Seen {
-            number: 0,
-            one: Served::NONE,
-        },
-    };
     if on_task.one.flags >= UNSEEN || in_process.one.flags >= UNSEEN {
         return None;
     }
     if on_task.number == 1 {
         let alone = settled && !background && in_process.number == 1;
-        let proves = if on_task.one.flags & NONBLOCKING != 0 {
-            habits & habit::STABLE != 0
-        } else {
-            habits & habit::MULTIPLEXES_BLOCKING == 0
-        };
-        if alone || proves {
+        if alone || proves(&on_task.one, habits) {
             return Some(Decision::because_of(&on_task.one, BY_THREAD));
         }
         return if settled {
@@ -452,5 +500,44 @@ pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
         Some(Decision::because_of(served, BY_PROCESS))
     } else {
         Some(Decision::nothing(SHARED))
+    }
+}
+
+/// Whether the one request that a thread serves must be the cause of what the thread sends.
+#[inline(always)]
+fn proves(served: &Served, habits: u32) -> bool {
+    if served.flags & NONBLOCKING != 0 {
+        habits & habit::STABLE != 0
+    } else {
+        habits & habit::MULTIPLEXES_BLOCKING == 0
+    }
+}
+
+/// The context of what a task sends that was begun for a request and serves none itself. Process
+/// `pid` is the task's.
+#[inline(always)]
+fn for_request(begun: Begun, pid: u32) -> Option<Decision> {
+    let server = (begun.server >> 32) as u32;
+    let process = process(server)?;
+    let serves = task(begun.server)?.read();
+    if serves.number != 1 || serves.one.connection != begun.connection || serves.one.flags >= UNSEEN
+    {
+        // It may be over, and whose the task is now the agent knows better.
+        return None;
+    }
+    let habits = habits(server);
+    let settled = process.flags.load() & FROM_START != 0 || habits & habit::SETTLED != 0;
+    let proven = proves(&serves.one, habits);
+    let alone = settled && begun.alone != 0 && process.opened.load() == begun.alone;
+    let shown = if pid == server {
+        habits & habit::THREADS_END
+    } else {
+        habits & habit::PROCESSES_END
+    };
+    let background = habits & habit::BACKGROUND != 0;
+    if habits & habit::OPAQUE == 0 && (alone && (proven || !background) || proven && shown != 0) {
+        Some(Decision::because_of(&serves.one, BY_THREAD))
+    } else {
+        None
     }
 }

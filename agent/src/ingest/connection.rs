@@ -43,7 +43,7 @@ enum Speech {
 
 /// A connection and its parser.
 pub struct Tracked {
-    /// What the kernel said when it was first seen.
+    /// What the kernel said when it was first seen, and where its streams stand now.
     pub connection: Connection,
     /// Address of the kernel's socket.
     pub socket: u64,
@@ -142,6 +142,7 @@ impl Tracked {
             metrics.drop(Drop::LateChunk, 1);
             return;
         };
+        self.connection.now[index(raw.direction)] = position.wrapping_add(raw.length);
         if gap > 0 && !self.skips(raw.direction) {
             metrics.count(Count::Gaps, 1);
         }

@@ -43,9 +43,9 @@ pub enum KernelEvent<'a> {
         /// NUL-separated environment, possibly cut.
         environment: &'a [u8],
     },
-    /// A process has forked.
+    /// A process or a thread has begun.
     ProcessFork(Fork),
-    /// A process has ended.
+    /// A process or a thread has ended.
     ProcessExit(Exit),
     /// The context of a message.
     Carried {
@@ -150,6 +150,7 @@ fn connection(opened: &Opened) -> Option<Connection> {
         from_start: opened.flags & FROM_START != 0,
         nonblocking: opened.flags & NONBLOCKING != 0,
         positions: [opened.received, opened.sent],
+        now: [opened.received, opened.sent],
         pid: opened.pid,
         time: Timestamp(opened.time),
     })

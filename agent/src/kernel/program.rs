@@ -147,8 +147,9 @@ const PROGRAMS: &[Description] = &[
         backend: None,
         required: false,
         option: false,
-        purpose: "sees processes fork",
-        lost: "names of forked processes that end before the agent can look at them",
+        purpose: "sees processes fork and threads begin",
+        lost: "names of forked processes that end before the agent can look at them; \
+               what a request's own threads and commands send",
     },
     Description {
         name: "process_exit",
@@ -156,8 +157,9 @@ const PROGRAMS: &[Description] = &[
         backend: None,
         required: false,
         option: false,
-        purpose: "sees processes end",
-        lost: "prompt release of what is kept per process",
+        purpose: "sees processes and threads end",
+        lost: "prompt release of what is kept per process; \
+               what a request's own threads and commands send, among other requests",
     },
 ];
 

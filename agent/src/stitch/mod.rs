@@ -25,6 +25,7 @@ mod assemble;
 mod config;
 mod exchange;
 mod ids;
+mod offspring;
 mod parent;
 mod peer;
 mod serving;
@@ -92,7 +93,11 @@ impl Stitcher {
     #[must_use]
     pub fn new(config: StitchConfig, ids: Box<dyn IdSource>, metrics: Metrics) -> Self {
         Self {
-            serving: Serving::new(config.max_processes, config.stable_after),
+            serving: Serving::new(
+                config.max_processes,
+                config.max_offspring,
+                config.stable_after,
+            ),
             peers: Peers::new(config.max_unix_pairs),
             config,
             ids,
@@ -146,6 +151,18 @@ impl Stitcher {
     /// A process has ended: what was learned of it says nothing about the next one with its id.
     pub fn process_exited(&mut self, pid: u32) {
         self.serving.process_exited(pid, &mut self.exchanges);
+    }
+
+    /// A task has begun another: a thread of its process, or a process.
+    pub fn task_began(&mut self, creator: Task, task: Task) {
+        if !self.serving.task_began(creator, task, &self.exchanges) {
+            self.metrics.drop(Drop::OffspringBudget, 1);
+        }
+    }
+
+    /// A task has ended.
+    pub fn task_ended(&mut self, task: Task) {
+        self.serving.task_ended(task);
     }
 
     /// Lets go what has waited long enough at `now`. To be called every few milliseconds with the
@@ -635,6 +652,7 @@ impl Stitcher {
     fn advance(&mut self, now: Timestamp, out: &mut Vec<Span>) {
         self.now = self.now.max(now);
         let now = self.now;
+        self.serving.advance(now);
         let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         let wait = nanos(self.config.peer_wait);
         while let Some(key) = expired(&mut self.after_start, now, wait) {

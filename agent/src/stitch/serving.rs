@@ -7,7 +7,8 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use super::exchange::{Exchange, ExchangeKey, Seats};
-use crate::model::{SpanId, Task, TraceId};
+use super::offspring::{Begun, Lesson, Offspring, Shown};
+use crate::model::{SpanId, Task, Timestamp, TraceId};
 
 /// Open server exchanges of a task or a process.
 type OpenSet = SmallVec<[ExchangeKey; 2]>;
@@ -18,6 +19,8 @@ type ContextKey = (u32, TraceId, SpanId);
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub open: OpenSet,
+    /// How many requests it has begun to serve.
+    pub opened: u64,
     pub habits: Habits,
     followed: Followed,
     /// What the kernel was told last.
@@ -41,6 +44,14 @@ impl Process {
             | bit(habits.background, habit::BACKGROUND)
             | bit(habits.multiplexes_blocking, habit::MULTIPLEXES_BLOCKING)
             | bit(habits.kernel_errs, habit::OPAQUE)
+            | bit(
+                habits.threads.end_with_requests(stable_after),
+                habit::THREADS_END,
+            )
+            | bit(
+                habits.processes.end_with_requests(stable_after),
+                habit::PROCESSES_END,
+            )
     }
 }
 
@@ -63,6 +74,10 @@ pub(super) struct Habits {
     pub delegated: u32,
     /// Its requests were found in other traces than the kernel had decided: it should not decide.
     pub kernel_errs: bool,
+    /// Threads that its requests have begun.
+    pub threads: Shown,
+    /// Processes that its requests have begun.
+    pub processes: Shown,
 }
 
 /// How far the kernel's view of what a process serves is complete.
@@ -85,17 +100,20 @@ pub(super) struct Serving {
     pub forwarded: HashMap<ContextKey, OpenSet>,
     /// Processes of which the kernel may have to be told something.
     changed: Vec<u32>,
+    /// Tasks that were begun for an open request.
+    pub offspring: Offspring,
     max_processes: usize,
     stable_after: u32,
 }
 
 impl Serving {
-    pub fn new(max_processes: usize, stable_after: u32) -> Self {
+    pub fn new(max_processes: usize, max_offspring: usize, stable_after: u32) -> Self {
         Self {
             processes: HashMap::default(),
             tasks: HashMap::default(),
             forwarded: HashMap::default(),
             changed: Vec::new(),
+            offspring: Offspring::new(max_offspring),
             max_processes,
             stable_after,
         }
@@ -129,6 +147,7 @@ impl Serving {
             }
             in_process = Some(process.open.len());
             process.open.push(key);
+            process.opened += 1;
         }
         if let Some((trace, span)) = exchange.header {
             let same = self.forwarded.entry((task.pid, trace, span)).or_default();
@@ -140,7 +159,61 @@ impl Serving {
         };
         on_task.push(key);
         exchanges[key].serving = Some(seats);
+        let lesson = self.offspring.serves(task);
+        self.learn(lesson);
         has_process
+    }
+
+    /// `creator` has begun a task. `false` if that could not be remembered.
+    pub fn task_began(
+        &mut self,
+        creator: Task,
+        task: Task,
+        exchanges: &SlotMap<ExchangeKey, Exchange>,
+    ) -> bool {
+        let begun = match self.tasks.get(&(creator.pid, creator.key)) {
+            Some(open) => match open[..] {
+                [request] => {
+                    let process = self.processes.get(&creator.pid);
+                    Begun {
+                        request,
+                        server: creator.pid,
+                        alone: process.filter(|p| p.open.len() == 1).map(|p| p.opened),
+                    }
+                }
+                _ => return true,
+            },
+            None => match self.offspring.get(creator) {
+                Some(begun) if is_open(begun.request, exchanges) => begun,
+                _ => return true,
+            },
+        };
+        self.offspring.add(task, begun)
+    }
+
+    /// A task has ended.
+    pub fn task_ended(&mut self, task: Task) {
+        let lesson = self.offspring.task_ended(task);
+        self.learn(lesson);
+    }
+
+    /// Time goes on.
+    pub fn advance(&mut self, now: Timestamp) {
+        while let Some(lesson) = self.offspring.advance(now) {
+            self.learn(Some(lesson));
+        }
+    }
+
+    fn learn(&mut self, lesson: Option<Lesson>) {
+        if let Some(lesson) = lesson
+            && let Some(process) = self.processes.get_mut(&lesson.server)
+        {
+            let habits = &mut process.habits;
+            lesson.teach(match lesson.process {
+                true => &mut habits.processes,
+                false => &mut habits.threads,
+            });
+        }
     }
 
     /// Takes an exchange off the lists, if it is on them.
@@ -152,6 +225,7 @@ impl Serving {
             return;
         };
         let (task, header) = (exchange.task, exchange.header);
+        self.offspring.request_ended(key);
         if let Some((trace, span)) = header {
             let context = (task.pid, trace, span);
             if let Some(same) = self.forwarded.get_mut(&context) {
@@ -265,7 +339,8 @@ impl Serving {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         let in_processes = self.processes.values().map(|process| process.open.len());
-        self.tasks.len() + self.forwarded.len() + in_processes.sum::<usize>()
+        let tasks = self.tasks.len() + self.offspring.len();
+        tasks + self.forwarded.len() + in_processes.sum::<usize>()
     }
 
     /// A server exchange is over and its last byte was sent by `by`: what does that say about the
@@ -296,4 +371,10 @@ impl Serving {
             process.habits.unstable = true;
         }
     }
+}
+
+/// Whether a request is still being served.
+pub(super) fn is_open(request: ExchangeKey, exchanges: &SlotMap<ExchangeKey, Exchange>) -> bool {
+    let exchange = exchanges.get(request);
+    exchange.is_some_and(|exchange| exchange.serving.is_some())
 }
