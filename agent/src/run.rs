@@ -169,6 +169,7 @@ fn assemble(
         )),
     };
     let stitch = StitchConfig {
+        sampler: config.sampling.sampler(),
         max_open: limits.open_exchanges,
         max_held: limits.held_spans,
         ..StitchConfig::default()

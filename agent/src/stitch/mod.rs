@@ -48,7 +48,7 @@ use crate::model::{
 };
 use exchange::{Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
-use peer::{Meeting, Peers, Request};
+use peer::{Meeting, Peers, Place, Request};
 use serving::Serving;
 use trace::{CellKey, Trace, Traces};
 
@@ -218,8 +218,14 @@ impl Stitcher {
         out: &mut Vec<Span>,
     ) {
         let (trace, opener) = match &started.context {
-            Some(context) => (Trace::of_header(context), None),
-            None => (Trace::begun_here(self.ids.trace_id()), Some(key)),
+            Some(context) => {
+                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
+                (trace, None)
+            }
+            None => {
+                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
+                (trace, Some(key))
+            }
         };
         self.exchanges[key].cell = self.traces.open(trace, opener);
         if !self.serving.open(key, &mut self.exchanges) {
@@ -269,11 +275,15 @@ impl Stitcher {
         };
         let cell = match (&started.context, choice) {
             // The application's flags and state go with its request, also where it forwards.
-            (Some(context), _) => self.traces.open(Trace::of_header(context), None),
+            (Some(context), _) => {
+                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
+                self.traces.open(trace, None)
+            }
             (None, Choice::Serving(parent, _)) => self.traces.share(self.exchanges[parent].cell),
-            (None, _) => self
-                .traces
-                .open(Trace::begun_here(self.ids.trace_id()), None),
+            (None, _) => {
+                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
+                self.traces.open(trace, None)
+            }
         };
         let exchange = &mut self.exchanges[key];
         exchange.parent = Some(parent);
@@ -338,13 +348,12 @@ impl Stitcher {
         let exchange = &mut self.exchanges[key];
         self.open.remove(&exchange.order);
         let complete = finished.outcome == Outcome::Complete;
-        let mut attributes = finished.attributes;
-        assemble::add_network(&mut attributes, connection, exchange.side);
         exchange.ended = Some(Ended {
             end: finished.end,
             name: finished.name,
             status: finished.status,
-            attributes,
+            attributes: finished.attributes,
+            address: connection.address.clone(),
             notes: finished.notes,
             pid: if exchange.task.pid == 0 {
                 connection.pid
@@ -412,10 +421,16 @@ impl Stitcher {
         }
     }
 
-    /// A span with an end and a parent leaves, or is held until its trace settles.
+    /// A span with an end and a parent leaves, or is held until its trace settles. One that will
+    /// not be exported needs no parent; but where the ends of a Unix pair meet, the pair is learned.
     fn complete(&mut self, key: ExchangeKey, out: &mut Vec<Span>) {
         let exchange = &self.exchanges[key];
         if exchange.ended.is_none() {
+            return;
+        }
+        let teaches = matches!(exchange.place, Some(Place::Unix(_)));
+        if !teaches && self.traces.is_dropped(exchange.cell) {
+            self.emit(key, out);
             return;
         }
         if exchange.parent.is_some() && self.traces.opener(exchange.cell).is_none() {
@@ -485,8 +500,14 @@ impl Stitcher {
             return;
         };
         self.held -= 1;
+        if let Some(place) = exchange.place {
+            self.peers.leave(place, key);
+        }
         let cell = exchange.cell;
-        if let Some(span) = exchange.into_span(self.traces.trace(cell)) {
+        let trace = self.traces.trace(cell);
+        if !trace.flags.is_sampled() {
+            self.metrics.count(Count::SpansUnsampled, 1);
+        } else if let Some(span) = exchange.into_span(trace) {
             self.metrics.count(Count::Spans, 1);
             self.metrics.count(parent_count(span.parent), 1);
             out.push(span);

@@ -3,4 +3,5 @@
 mod budgets;
 mod peers;
 mod rules;
+mod sampling;
 mod script;
