@@ -243,6 +243,29 @@ impl Stage {
     /// # Errors
     /// When a request fails.
     pub fn load(&self, what: &str, call: &Call, count: usize, threads: usize) -> Result<Score> {
+        let requests = self.send(what, call, count, threads)?;
+        let hops: Vec<Hop> = requests
+            .into_iter()
+            .flat_map(|request| request.hops)
+            .collect();
+        let prefix = self.request(&format!("{what}-{threads}x"));
+        let named = Which::Named(&prefix);
+        let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
+        Ok(Score::of(&spans, &hops))
+    }
+
+    /// Sends as [`Stage::load`] does, until all are answered. Their names begin with
+    /// `<what>-<threads>x`.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub fn send(
+        &self,
+        what: &str,
+        call: &Call,
+        count: usize,
+        threads: usize,
+    ) -> Result<Vec<Request>> {
         let requests: Vec<Request> = (0..count)
             .map(|n| call.request(&self.request(&format!("{what}-{threads}x{n}"))))
             .collect();
@@ -259,15 +282,7 @@ impl Stage {
             .arg(threads.to_string())
             .arg(list);
         self.run(command)?;
-
-        let hops: Vec<Hop> = requests
-            .into_iter()
-            .flat_map(|request| request.hops)
-            .collect();
-        let prefix = self.request(&format!("{what}-{threads}x"));
-        let named = Which::Named(&prefix);
-        let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
-        Ok(Score::of(&spans, &hops))
+        Ok(requests)
     }
 }
 

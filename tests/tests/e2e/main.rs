@@ -22,6 +22,7 @@ mod hostile;
 mod lifecycle;
 mod overload;
 mod protocol;
+mod sampling;
 mod scope;
 mod system_calls;
 mod traces_left;
