@@ -271,8 +271,7 @@ impl Pipeline {
             self.presumption_told = true;
             warn!(
                 "traces are sampled by the ids that callers gave them, and those do not say that \
-                 their ids are random (W3C Trace Context Level 2); a parent-based sampler does \
-                 not depend on it"
+                 their ids are random (W3C Trace Context Level 2)"
             );
         }
         self.metrics

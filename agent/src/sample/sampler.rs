@@ -3,7 +3,7 @@
 use clew_common::sampling::{Threshold, randomness};
 
 use super::tracestate;
-use crate::model::{RemoteContext, TraceId};
+use crate::model::{TraceFlags, TraceId};
 
 /// What decides where no parent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,31 +68,34 @@ impl Sampler {
         self.decide(randomness(id.0 as u64), None)
     }
 
-    /// Decides about a trace that came from elsewhere.
+    /// Decides about a trace that came from elsewhere with these flags and this `tracestate`.
+    ///
+    /// Flags that are absent are a decision left to the receiver, which some formats know (B3).
     #[must_use]
-    pub fn inherit(self, context: &RemoteContext) -> Decision {
-        let state = context.state.as_deref();
+    pub fn inherit(self, id: TraceId, flags: Option<TraceFlags>, state: Option<&str>) -> Decision {
         let said = state.map(tracestate::read).unwrap_or_default();
-        let of_id = randomness(context.trace_id.0 as u64);
-        let randomness = said.randomness.unwrap_or(of_id);
-        if self.parent_based {
-            let sampled = context.flags.is_sampled();
-            return match said.threshold {
-                Some(Ok(threshold)) if threshold.keeps(randomness) == sampled => {
-                    Decision::unchanged(sampled, context)
-                }
-                None => Decision::unchanged(sampled, context),
-                Some(_) => Decision {
-                    sampled,
-                    state: tracestate::with_threshold(state, None).0,
-                    threshold_lost: true,
-                    presumed_random: false,
-                },
+        let randomness = said.randomness.unwrap_or(randomness(id.0 as u64));
+        if let Some(flags) = flags.filter(|_| self.parent_based) {
+            let sampled = flags.is_sampled();
+            let agrees = match said.threshold {
+                None => true,
+                Some(Ok(threshold)) => threshold.keeps(randomness) == sampled,
+                Some(Err(tracestate::Invalid)) => false,
+            };
+            let state = match agrees {
+                true => state.map(Box::from),
+                false => tracestate::with_threshold(state, None).0,
+            };
+            return Decision {
+                sampled,
+                state,
+                threshold_lost: !agrees,
+                presumed_random: false,
             };
         }
         let presumed_random = matches!(self.root, Root::Ratio(_))
             && said.randomness.is_none()
-            && !context.flags.is_random();
+            && !flags.is_some_and(TraceFlags::is_random);
         Decision {
             presumed_random,
             ..self.decide(randomness, state)
@@ -117,34 +120,19 @@ impl Sampler {
     }
 }
 
-impl Decision {
-    fn unchanged(sampled: bool, context: &RemoteContext) -> Self {
-        Self {
-            sampled,
-            state: context.state.clone(),
-            ..Self::default()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{SpanId, TraceFlags};
 
     const QUARTER: Root = Root::Ratio(Threshold::new(0xc0_0000_0000_0000));
     const KEPT: u128 = 0xab_ffff_0000_0000_00c0_0000_0000_0001;
     const DROPPED: u128 = 0xab_ffff_0000_0000_ffbf_ffff_ffff_ffff;
 
-    fn context(id: u128, flags: u8, state: &str) -> RemoteContext {
-        RemoteContext {
-            trace_id: TraceId(id),
-            span_id: SpanId(1),
-            flags: TraceFlags(flags),
-            state: (!state.is_empty()).then(|| state.into()),
-        }
+    fn inherit(sampler: Sampler, id: u128, flags: u8, state: &str) -> Decision {
+        let state = (!state.is_empty()).then_some(state);
+        sampler.inherit(TraceId(id), Some(TraceFlags(flags)), state)
     }
 
     /// `kept`, `dropped`, with the state; `!` where a threshold was lost, `?` where randomness was
@@ -219,7 +207,7 @@ mod tests {
                 parent_based: true,
             };
             for (id, flags, state, wanted) in table {
-                let decision = sampler.inherit(&context(id, flags, state));
+                let decision = inherit(sampler, id, flags, state);
                 assert_eq!(
                     show(&decision),
                     wanted,
@@ -262,8 +250,24 @@ mod tests {
                 root,
                 parent_based: false,
             };
-            let decision = sampler.inherit(&context(id, flags, state));
+            let decision = inherit(sampler, id, flags, state);
             assert_eq!(show(&decision), wanted, "{root:?} {id:x} {flags} {state}");
+        }
+    }
+
+    #[test]
+    fn a_decision_left_to_the_receiver_is_the_roots() {
+        for parent_based in [false, true] {
+            for (root, id, state, wanted) in [
+                (Root::AlwaysOn, DROPPED, None, "kept -"),
+                (Root::AlwaysOff, KEPT, None, "dropped -"),
+                (QUARTER, KEPT, Some("a=1"), "kept? ot=th:c,a=1"),
+                (QUARTER, DROPPED, Some("a=1"), "dropped? a=1"),
+            ] {
+                let sampler = Sampler { root, parent_based };
+                let decision = sampler.inherit(TraceId(id), None, state);
+                assert_eq!(show(&decision), wanted, "{sampler:?} {id:x}");
+            }
         }
     }
 
@@ -278,13 +282,13 @@ mod tests {
                 parent_based: false,
             };
             let few = sampler(low).begin(TraceId(id));
-            let many = sampler(high).inherit(&context(id, 2, ""));
+            let many = inherit(sampler(high), id, 2, "");
             prop_assert!(!few.sampled || many.sampled);
-            prop_assert_eq!(&sampler(low).inherit(&context(id, 2, "")), &few);
+            prop_assert_eq!(&inherit(sampler(low), id, 2, ""), &few);
 
             let parent_based = Sampler { parent_based: true, ..sampler(low) };
             let state = few.state.clone().unwrap_or_default();
-            let heard = parent_based.inherit(&context(id, 2 | u8::from(few.sampled), &state));
+            let heard = inherit(parent_based, id, 2 | u8::from(few.sampled), &state);
             prop_assert_eq!(heard, few);
         }
 
@@ -303,14 +307,14 @@ mod tests {
                 Sampler { root: QUARTER, parent_based: false },
                 Sampler { root: Root::AlwaysOn, parent_based: false },
             ] {
-                let decision = sampler.inherit(&context(id, flags, &state));
+                let decision = inherit(sampler, id, flags, &state);
                 let after_it = decision.state.as_deref().unwrap_or_default();
                 for member in before.split(',').chain(after.split(',')) {
                     prop_assert!(after_it.split(',').any(|kept| kept == member) || member.is_empty());
                 }
                 // Deciding again changes nothing: the threshold now agrees with the flag.
                 let flags = flags & 2 | u8::from(decision.sampled);
-                let again = Sampler::default().inherit(&context(id, flags, after_it));
+                let again = inherit(Sampler::default(), id, flags, after_it);
                 prop_assert_eq!(again.state, decision.state.clone());
                 prop_assert!(!again.threshold_lost);
             }

@@ -45,7 +45,8 @@ impl Trace {
 
     /// The trace that a header names.
     pub fn of_header(context: &RemoteContext, sampler: Sampler, metrics: &Metrics) -> Self {
-        let decision = sampler.inherit(context);
+        let state = context.state.as_deref();
+        let decision = sampler.inherit(context.trace_id, Some(context.flags), state);
         if decision.threshold_lost {
             metrics.count(Count::ThresholdsLost, 1);
         }
