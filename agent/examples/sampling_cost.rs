@@ -9,14 +9,12 @@
 //! that come from another host on one kept connection.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use clew::metrics::{Count, Metrics};
 use clew::model::{
     Address, Chunk, Connection, ConnectionId, Direction, ParserEvent, Role, Task, Timestamp,
 };
-use clew::protocol::Parser;
-use clew::protocol::http1::{Http1, Limits, Redaction};
+use clew::protocol::{Parser, Settings, parser_for};
 use clew::sample::{Root, Sampler};
 use clew::stitch::{RandomIds, StitchConfig, Stitcher};
 use rustix::time::{ClockId, clock_gettime};
@@ -40,7 +38,7 @@ fn request(context: &str) -> Vec<u8> {
 }
 
 struct Feed {
-    parser: Http1,
+    parser: Box<dyn Parser>,
     connection: Connection,
     received: u64,
     sent: u64,
@@ -65,11 +63,7 @@ impl Feed {
             time: Timestamp(0),
         };
         Self {
-            parser: Http1::new(
-                &connection,
-                Limits::default(),
-                &Arc::new(Redaction::default()),
-            ),
+            parser: parser_for(&connection, &Settings::default()),
             connection,
             received: 0,
             sent: 0,
