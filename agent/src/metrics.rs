@@ -103,6 +103,11 @@ table! {
         WaitsCut = ("waits_cut"),
         /// Spans not exported because their trace is not sampled.
         SpansUnsampled = ("spans_unsampled"),
+        /// Sampling thresholds of others (`ot=th:` in `tracestate`) that were erased because they were
+        /// wrong or contradicted the sampled flag, and ones of ours that found no room.
+        ThresholdsLost = ("sampling_thresholds_lost"),
+        /// Traces of others that were sampled by their id, though nobody said that it is random.
+        RandomnessPresumed = ("sampling_randomness_presumed"),
         /// Spans exported.
         SpansExported = ("spans_exported"),
         /// Export requests sent.

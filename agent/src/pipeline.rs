@@ -21,7 +21,6 @@ use crate::{
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Timestamp},
-    sample::retain_sampled,
     stitch::Stitcher,
 };
 
@@ -56,6 +55,8 @@ pub struct Pipeline {
     unread: u64,
     /// The most bytes read at one look since the last housekeeping.
     most_read: u64,
+    /// It has been said that ids of others are taken for random.
+    presumption_told: bool,
     out: Outcome,
 }
 
@@ -125,6 +126,7 @@ impl Pipeline {
             housekeepings: 0,
             unread: 0,
             most_read: 0,
+            presumption_told: false,
             out: Outcome::default(),
         }
     }
@@ -224,7 +226,6 @@ impl Pipeline {
 
     /// Gives finished spans their process and wall time, and hands them to the exporter.
     fn pass_on(&mut self) {
-        retain_sampled(&mut self.out.spans, &self.metrics);
         if self.out.spans.is_empty() {
             return;
         }
@@ -270,6 +271,13 @@ impl Pipeline {
                 );
             }
             self.metrics.set_drops(drop, total);
+        }
+        if !self.presumption_told && self.metrics.counted(Count::RandomnessPresumed) > 0 {
+            self.presumption_told = true;
+            warn!(
+                "traces are sampled by the ids that callers gave them, and those do not say that \
+                 their ids are random (W3C Trace Context Level 2)"
+            );
         }
         self.metrics
             .set_drops(Drop::ProgramMissed, self.kernel.missed_runs());

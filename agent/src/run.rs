@@ -169,6 +169,7 @@ fn assemble(
         )),
     };
     let stitch = StitchConfig {
+        sampler: config.sampling.sampler(),
         max_open: limits.open_exchanges,
         max_held: limits.held_spans,
         thread_ids: config.thread_ids,
@@ -244,6 +245,7 @@ fn kernel_config(config: &Config) -> KernelConfig {
         capture_bytes: bounded(config.capture.bytes),
         ring_bytes: bounded(config.capture.ring_size),
         max_connections: bounded(config.limits.connections),
+        sampler: config.sampling.sampler(),
         option: if config.propagate.contains(&config::Propagate::TcpOption) {
             kernel::cgroups(&config.scope.include.cgroups)
         } else {

@@ -22,7 +22,10 @@ use clew_common::{
 };
 use core::{arch::asm, cell::UnsafeCell};
 
-use crate::output;
+use crate::{
+    kernel::{keeps, resamples},
+    output,
+};
 
 /// A trace, as the two halves of its id in the order of the wire, and its flags.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,8 +39,28 @@ impl Trace {
     /// A trace that begins now.
     #[inline(always)]
     pub fn begun() -> Self {
-        let id = [random(), random() | 1];
-        Self { id, flags: SAMPLED }
+        // Not all zero; the other half must be random in full (W3C Trace Context Level 2).
+        Self::decided([random() | 1, random()])
+    }
+
+    /// A trace that came from elsewhere with these flags.
+    #[inline(always)]
+    pub fn inherited(id: [u64; 2], flags: u32) -> Self {
+        if resamples() {
+            Self::decided(id)
+        } else {
+            Self { id, flags }
+        }
+    }
+
+    #[inline(always)]
+    fn decided(id: [u64; 2]) -> Self {
+        let flags = if keeps(u64::from_be(id[1])) {
+            SAMPLED
+        } else {
+            0
+        };
+        Self { id, flags }
     }
 }
 

@@ -175,10 +175,7 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
             }
             let into = arrived.position.wrapping_sub(moved.position);
             if into < moved.length {
-                let trace = Trace {
-                    id: arrived.trace_id,
-                    flags: arrived.flags & SAMPLED,
-                };
+                let trace = Trace::inherited(arrived.trace_id, arrived.flags & SAMPLED);
                 tell(
                     (*flow).id,
                     arrived.position,

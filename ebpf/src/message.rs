@@ -312,7 +312,7 @@ fn request_context(bytes: Bytes) -> Context {
         return Context::None;
     }
     let flags = u32::from(bytes.at(at + 54)) & SAMPLED;
-    Context::Of(Trace { id, flags })
+    Context::Of(Trace::inherited(id, flags))
 }
 
 /// Where a response ends.

@@ -263,6 +263,40 @@ impl Stage {
         count: usize,
         threads: usize,
     ) -> Result<Score> {
+        let requests = self.send_from(namespace, what, call, count, threads)?;
+        let hops: Vec<Hop> = requests
+            .into_iter()
+            .flat_map(|request| request.hops)
+            .collect();
+        let prefix = self.request(&format!("{what}-{threads}x"));
+        let named = Which::Named(&prefix);
+        let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
+        Ok(Score::of(&spans, &hops))
+    }
+
+    /// Sends as [`Stage::load`] does, until all are answered. Their names begin with
+    /// `<what>-<threads>x`.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub fn send(
+        &self,
+        what: &str,
+        call: &Call,
+        count: usize,
+        threads: usize,
+    ) -> Result<Vec<Request>> {
+        self.send_from(&self.namespace, what, call, count, threads)
+    }
+
+    fn send_from(
+        &self,
+        namespace: &Namespace,
+        what: &str,
+        call: &Call,
+        count: usize,
+        threads: usize,
+    ) -> Result<Vec<Request>> {
         let requests: Vec<Request> = (0..count)
             .map(|n| call.request(&self.request(&format!("{what}-{threads}x{n}"))))
             .collect();
@@ -280,15 +314,7 @@ impl Stage {
             .arg(list);
         let (status, output) = self.run_in(namespace, command)?;
         ensure!(status.success(), "{status}; it wrote:\n{output}");
-
-        let hops: Vec<Hop> = requests
-            .into_iter()
-            .flat_map(|request| request.hops)
-            .collect();
-        let prefix = self.request(&format!("{what}-{threads}x"));
-        let named = Which::Named(&prefix);
-        let spans = self.agent.spans().wait(named, hops.len() * 2, Self::SOON);
-        Ok(Score::of(&spans, &hops))
+        Ok(requests)
     }
 }
 

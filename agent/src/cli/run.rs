@@ -159,6 +159,29 @@ pub struct RunArgs {
     )]
     pub exclude_port: Vec<String>,
 
+    /// Which traces are kept: those that their caller keeps, and of those that begin on this host all,
+    /// none or a part. Without parentbased_, the caller has no say [default: parentbased_always_on;
+    /// parentbased_traceidratio if a ratio is given] [env: OTEL_TRACES_SAMPLER]
+    #[arg(
+        long,
+        value_name = "SAMPLER",
+        help_heading = "Sampling",
+        value_parser = [
+            "always_on",
+            "always_off",
+            "traceidratio",
+            "parentbased_always_on",
+            "parentbased_always_off",
+            "parentbased_traceidratio",
+        ]
+    )]
+    pub sampler: Option<String>,
+
+    /// The part of all traces that a sampler by ratio keeps, such as 0.25. Hosts with the same ratio
+    /// keep the same traces [default: 1] [env: OTEL_TRACES_SAMPLER_ARG]
+    #[arg(long, value_name = "RATIO", help_heading = "Sampling")]
+    pub sampling_ratio: Option<String>,
+
     /// Which kernel hooks to use [default: auto, the best that works] [env: CLEW_CAPTURE_BACKEND]
     #[arg(
         long,
@@ -269,6 +292,12 @@ impl RunArgs {
             ),
             ("--include-port", "scope.include.ports", &self.include_port),
             ("--exclude-port", "scope.exclude.ports", &self.exclude_port),
+            ("--sampler", "sampling.sampler", self.sampler.as_slice()),
+            (
+                "--sampling-ratio",
+                "sampling.ratio",
+                self.sampling_ratio.as_slice(),
+            ),
             ("--backend", "capture.backend", self.backend.as_slice()),
             (
                 "--capture-bytes",

@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::origin::Origin;
 use super::otel;
 use super::otlp::{Batch, Otlp};
+use super::sampling::Sampling;
 use super::scope::Scope;
 use super::value::{Setting, Size, choice};
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub propagate: Vec<Propagate>,
     /// What is traced.
     pub scope: Scope,
+    /// Which traces are kept.
+    pub sampling: Sampling,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -151,6 +154,7 @@ impl Config {
             capture: Capture::read(layers),
             propagate: propagate(layers),
             scope: Scope::read(layers),
+            sampling: Sampling::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(

@@ -41,6 +41,7 @@ fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
         capture_bytes: CAPTURE_MAX as u32,
         ring_bytes: RING_BYTES,
         max_connections: 16,
+        sampler: crate::sample::Sampler::default(),
         option: crate::kernel::cgroups(&[]),
     };
     Kernel::start(&config).map(|kernel| kernel.programs)

@@ -19,6 +19,8 @@ use clew_common::{event::CAPTURE_MAX, offsets::Offsets};
 use thiserror::Error;
 use tracing::debug;
 
+use crate::sample::Sampler;
+
 use self::btf::{Btf, BtfError};
 pub use self::{
     cgroup::cgroups,
@@ -68,6 +70,8 @@ pub struct KernelConfig {
     /// Connections for which the kernel keeps a record of what the agent decided, and, with the
     /// system call backend, their state.
     pub max_connections: u32,
+    /// Decides about traces that begin in the kernel.
+    pub sampler: Sampler,
     /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
     pub option: Vec<PathBuf>,
 }
@@ -206,8 +210,12 @@ fn load_maps(
         Backend::Syscall => config.max_connections,
     };
     let follow = u32::from(follows);
+    let sampling = config.sampler.threshold().value();
+    let resample = u32::from(!config.sampler.parent_based);
     Ok(EbpfLoader::new()
         .override_global("FOLLOW", &follow, true)
+        .override_global("SAMPLING", &sampling, true)
+        .override_global("RESAMPLE", &resample, true)
         .override_global("OFFSETS", &words[..], true)
         .override_global("OWN_PID", &own, true)
         .override_global("CAPTURE_BYTES", &capture, true)

@@ -43,11 +43,25 @@ pub struct TraceFlags(pub u8);
 impl TraceFlags {
     /// Only the sampled flag set.
     pub const SAMPLED: Self = Self(1);
+    /// Only the random flag set (level 2).
+    pub const RANDOM: Self = Self(2);
 
     /// Whether the caller may have recorded the trace.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & Self::SAMPLED.0 != 0
+    }
+
+    /// Whether whoever began the trace says that the last 56 bits of its id are random.
+    #[must_use]
+    pub const fn is_random(self) -> bool {
+        self.0 & Self::RANDOM.0 != 0
+    }
+
+    /// The same with the sampled flag so.
+    #[must_use]
+    pub const fn with_sampled(self, sampled: bool) -> Self {
+        Self(self.0 & !Self::SAMPLED.0 | sampled as u8)
     }
 }
 

@@ -114,9 +114,9 @@ pub struct Span {
     pub trace_id: TraceId,
     /// Its own id.
     pub span_id: SpanId,
-    /// Flags that came with the trace (sampled, for a trace that began here).
+    /// The trace's flags, as they go on.
     pub flags: TraceFlags,
-    /// `tracestate` that came with the trace.
+    /// The trace's `tracestate`, as it goes on.
     pub state: Option<Box<str>>,
     /// Parent.
     pub parent: Parent,

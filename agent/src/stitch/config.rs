@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sample::Sampler;
+
 /// Waiting times and budgets of a [`super::Stitcher`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StitchConfig {
@@ -30,6 +32,8 @@ pub struct StitchConfig {
     /// After how many exchanges that prove it a process is believed to do all work for a request on
     /// the thread that received it, if nothing ever spoke against it.
     pub stable_after: u32,
+    /// Which traces are kept.
+    pub sampler: Sampler,
 }
 
 impl Default for StitchConfig {
@@ -45,6 +49,7 @@ impl Default for StitchConfig {
             max_unix_pairs: 65_536,
             thread_ids: false,
             stable_after: 16,
+            sampler: Sampler::default(),
         }
     }
 }

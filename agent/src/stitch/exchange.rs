@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use slotmap::new_key_type;
 
+use super::assemble::add_network;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus,
-    Task, Timestamp, TraceId,
+    Address, Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind,
+    SpanStatus, Task, Timestamp, TraceId,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -80,7 +81,10 @@ pub(super) struct Ended {
     pub end: Timestamp,
     pub name: Cow<'static, str>,
     pub status: SpanStatus,
+    /// The protocol's.
     pub attributes: Vec<Attribute>,
+    /// The connection's, which become attributes only of a span that is kept.
+    pub address: Address,
     pub notes: Vec<Note>,
     pub pid: u32,
 }
@@ -100,6 +104,7 @@ impl Exchange {
         if self.other_trace {
             ended.notes.push(NOTE_OTHER_TRACE);
         }
+        add_network(&mut ended.attributes, &ended.address, self.side);
         let end = self
             .not_after
             .map_or(ended.end, |limit| ended.end.min(limit))

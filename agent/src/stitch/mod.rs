@@ -49,7 +49,7 @@ use crate::model::{
 };
 use exchange::{Arrived, Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
-use peer::{Meeting, Peers, Request};
+use peer::{Meeting, Peers, Place, Request};
 use serving::Serving;
 use trace::{CellKey, Trace, Traces};
 
@@ -277,7 +277,8 @@ impl Stitcher {
                     span,
                     evidence,
                 };
-                (Trace::of_header(context), Some(arrived))
+                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
+                (trace, Some(arrived))
             }
             (None, Some(carried)) => {
                 let arrived = match carried.origin {
@@ -288,9 +289,12 @@ impl Stitcher {
                     }),
                     _ => None,
                 };
-                (Trace::of_kernel(carried), arrived)
+                (Trace::of_kernel(carried, self.config.sampler), arrived)
             }
-            (None, None) => (Trace::begun_here(self.ids.trace_id()), None),
+            (None, None) => {
+                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
+                (trace, None)
+            }
         };
         let opener = arrived.is_none().then_some(key);
         self.exchanges[key].arrived = arrived;
@@ -367,11 +371,15 @@ impl Stitcher {
         };
         let cell = match (&started.context, choice) {
             // The application's flags and state go with its request, also where it forwards.
-            (Some(context), _) => self.traces.open(Trace::of_header(context), None),
+            (Some(context), _) => {
+                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
+                self.traces.open(trace, None)
+            }
             (None, Choice::Serving(parent, _)) => self.traces.share(self.exchanges[parent].cell),
-            (None, _) => self
-                .traces
-                .open(Trace::begun_here(self.ids.trace_id()), None),
+            (None, _) => {
+                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
+                self.traces.open(trace, None)
+            }
         };
         let exchange = &mut self.exchanges[key];
         exchange.parent = Some(parent);
@@ -421,7 +429,10 @@ impl Stitcher {
         };
         let cell = match cell {
             Some(cell) => self.traces.share(cell),
-            None => self.traces.open(Trace::of_kernel(carried), None),
+            None => {
+                let trace = Trace::of_kernel(carried, self.config.sampler);
+                self.traces.open(trace, None)
+            }
         };
         let exchange = &mut self.exchanges[key];
         exchange.parent = Some(parent);
@@ -481,7 +492,6 @@ impl Stitcher {
         self.open.remove(&exchange.order);
         let complete = finished.outcome == Outcome::Complete;
         let mut attributes = finished.attributes;
-        assemble::add_network(&mut attributes, connection, exchange.side);
         if self.config.thread_ids {
             assemble::add_thread(&mut attributes, exchange.task);
         }
@@ -490,6 +500,7 @@ impl Stitcher {
             name: finished.name,
             status: finished.status,
             attributes,
+            address: connection.address.clone(),
             notes: finished.notes,
             pid: if exchange.task.pid == 0 {
                 connection.pid
@@ -557,10 +568,16 @@ impl Stitcher {
         }
     }
 
-    /// A span with an end and a parent leaves, or is held until its trace settles.
+    /// A span with an end and a parent leaves, or is held until its trace settles. One that will
+    /// not be exported needs no parent; but where the ends of a Unix pair meet, the pair is learned.
     fn complete(&mut self, key: ExchangeKey, out: &mut Vec<Span>) {
         let exchange = &self.exchanges[key];
         if exchange.ended.is_none() {
+            return;
+        }
+        let teaches = matches!(exchange.place, Some(Place::Unix(_)));
+        if !teaches && self.traces.is_dropped(exchange.cell) {
+            self.emit(key, out);
             return;
         }
         if exchange.parent.is_some() && self.traces.opener(exchange.cell).is_none() {
@@ -627,8 +644,14 @@ impl Stitcher {
             return;
         };
         self.held -= 1;
+        if let Some(place) = exchange.place {
+            self.peers.leave(place, key);
+        }
         let cell = exchange.cell;
-        if let Some(span) = exchange.into_span(self.traces.trace(cell)) {
+        let trace = self.traces.trace(cell);
+        if !trace.flags.is_sampled() {
+            self.metrics.count(Count::SpansUnsampled, 1);
+        } else if let Some(span) = exchange.into_span(trace) {
             self.metrics.count(Count::Spans, 1);
             self.metrics.count(parent_count(span.parent), 1);
             out.push(span);

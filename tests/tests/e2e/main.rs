@@ -24,6 +24,7 @@ mod nat;
 mod offspring;
 mod overload;
 mod protocol;
+mod sampling;
 mod scope;
 mod shapes;
 mod system_calls;

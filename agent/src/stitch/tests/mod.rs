@@ -4,4 +4,5 @@ mod budgets;
 mod offspring;
 mod peers;
 mod rules;
+mod sampling;
 mod script;

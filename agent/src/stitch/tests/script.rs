@@ -27,7 +27,7 @@ use crate::model::{
     Address, Connection, ConnectionId, Finished, Outcome, Parent, ParserEvent, RemoteContext, Role,
     Side, Span, SpanId, SpanStatus, Started, Task, Timestamp, TraceFlags, TraceId,
 };
-use crate::stitch::{SequentialIds, StitchConfig, Stitcher};
+use crate::stitch::{IdSource, SequentialIds, StitchConfig, Stitcher};
 
 /// Header trace ids in scripts are moved up here, away from the sequential ones.
 const HEADER_TRACES: u128 = 1 << 64;
@@ -58,8 +58,12 @@ pub(super) fn check(script: &str, expected: &str) {
 
 impl Script {
     pub fn new(config: StitchConfig) -> Self {
+        Self::with_ids(config, Box::new(SequentialIds::default()))
+    }
+
+    /// Span ids must count from 1.
+    pub fn with_ids(config: StitchConfig, ids: Box<dyn IdSource>) -> Self {
         let metrics = Metrics::default();
-        let ids = Box::new(SequentialIds::default());
         Self {
             stitcher: Stitcher::new(config, ids, metrics.clone()),
             metrics,
@@ -232,7 +236,7 @@ impl Script {
         text
     }
 
-    fn name(&self, id: SpanId) -> String {
+    pub fn name(&self, id: SpanId) -> String {
         match id.0.checked_sub(HEADER_SPANS) {
             Some(header) => format!("{header}"),
             None => self.names[usize::try_from(id.0).expect("small") - 1].clone(),
