@@ -118,6 +118,8 @@ table! {
         ParentAmbiguous = ("parent_none_ambiguous"),
         /// Spans without a parent because tasks share the thread.
         ParentSharedThread = ("parent_none_shared_thread"),
+        /// Spans without a parent because their request named a trace, but no span of it.
+        ParentTraceOnly = ("parent_none_trace_only"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::context::Inbound;
 use super::error::Problem;
 use super::layers::{Effective, Layers, Pairs, Shown, Standard};
 use super::limits::Limits;
@@ -62,6 +63,8 @@ pub struct Config {
     pub capture: Capture,
     /// What is traced.
     pub scope: Scope,
+    /// Trace contexts that messages carry.
+    pub context: Inbound,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -130,6 +133,7 @@ impl Config {
             resource_attributes: resource_attributes(layers),
             capture: Capture::read(layers),
             scope: Scope::read(layers),
+            context: Inbound::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(

@@ -41,6 +41,8 @@ pub struct TraceFlags(pub u8);
 impl TraceFlags {
     /// Only the sampled flag set.
     pub const SAMPLED: Self = Self(1);
+    /// No flag set.
+    pub const NONE: Self = Self(0);
 
     /// Whether the caller may have recorded the trace.
     #[must_use]
@@ -62,5 +64,25 @@ pub struct TraceContext {
     pub state: Option<Box<str>>,
 }
 
-/// A context that a message carried: `span_id` is the sender's span.
-pub type RemoteContext = TraceContext;
+/// What a message says it was caused by: a trace and, where its format has one, the sender's span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The trace that goes on.
+    pub trace_id: TraceId,
+    /// `None` where only the trace was named (X-Ray without `Parent`, a header of one's own): the
+    /// trace is known then, the parent is not.
+    pub span_id: Option<SpanId>,
+}
+
+/// A context that a message carried, in whichever format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteContext {
+    /// `None` where the message carried a sampling decision and nothing else (`b3: 0`).
+    pub origin: Option<Origin>,
+    /// What the sender decided: the sampled flag, and the others that W3C Trace Context defines.
+    /// `None` is a decision that was deferred: the receiver takes it. A trace that was forced (B3's
+    /// and Jaeger's debug) counts as sampled; nothing here drops what its sender sampled.
+    pub flags: Option<TraceFlags>,
+    /// `tracestate`, as received.
+    pub state: Option<Box<str>>,
+}

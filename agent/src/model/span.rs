@@ -61,6 +61,8 @@ pub enum NoParent {
     /// Other requests are open in the process, and its threads are known (or must be feared) to
     /// run several at a time.
     SharedThread,
+    /// The request carried the id of its trace, but of no span in it.
+    TraceOnly,
 }
 
 impl NoParent {
@@ -68,7 +70,7 @@ impl NoParent {
     /// in which a trace begins.
     #[must_use]
     pub const fn is_doubt(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::SharedThread)
+        matches!(self, Self::Ambiguous | Self::SharedThread | Self::TraceOnly)
     }
 
     /// The value of `clew.parent.none`.
@@ -79,6 +81,7 @@ impl NoParent {
             Self::NotServing => "not_serving",
             Self::Ambiguous => "ambiguous",
             Self::SharedThread => "shared_thread",
+            Self::TraceOnly => "trace_only",
         }
     }
 }

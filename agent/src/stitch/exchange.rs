@@ -7,8 +7,8 @@ use slotmap::new_key_type;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Attribute, ConnectionId, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus, Task,
-    Timestamp, TraceId,
+    Attribute, ConnectionId, Note, Origin, Parent, Side, Span, SpanId, SpanKind, SpanStatus, Task,
+    Timestamp,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -33,8 +33,8 @@ pub(super) struct Exchange {
     pub start: Timestamp,
     pub span_id: SpanId,
     pub cell: CellKey,
-    /// The context that the request carried.
-    pub header: Option<(TraceId, SpanId)>,
+    /// What the request itself names as its cause.
+    pub header: Option<Origin>,
     /// `None` while the other end may still turn up.
     pub parent: Option<Parent>,
     /// The parent's start: a child does not begin before it.
@@ -76,6 +76,11 @@ pub(super) struct Ended {
 }
 
 impl Exchange {
+    /// The span that the request's own header names as its parent.
+    pub fn named_span(&self) -> Option<SpanId> {
+        self.header.and_then(|origin| origin.span_id)
+    }
+
     /// Moves a client's start before the start that its server saw, and the server's not before
     /// that: the hook of a send fires after the send, when the peer may have read already.
     pub fn clamp_starts(client: &mut Self, server: &mut Self) {

@@ -12,7 +12,8 @@
 //! [`StitchConfig::max_hold`] of their end (event time), however long their parents last.
 //!
 //! **Parents.** A server's: the client exchange at the other end of the connection ([`peer`]), else
-//! the header, else none. A client's: see [`parent`].
+//! the header, else none. A client's: see [`parent`]. A header that names a trace and no span in it
+//! gives a trace its id where that begins here, and decides nothing else.
 //!
 //! **Times.** Where both ends are known, a client starts no later than its server, and a server ends
 //! no later than its client, as far as the spans have not left. A child never starts before its
@@ -43,8 +44,8 @@ pub use ids::{IdSource, RandomIds, SequentialIds};
 
 use crate::metrics::{Count, Drop, Gauge, Metrics};
 use crate::model::{
-    Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent, ParserEvent, Side,
-    Span, Started, Task, Timestamp,
+    Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent, ParserEvent,
+    RemoteContext, Side, Span, Started, Task, Timestamp,
 };
 use exchange::{Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
@@ -171,7 +172,7 @@ impl Stitcher {
             start: started.start,
             span_id: self.ids.span_id(),
             cell: CellKey::null(),
-            header: started.context.as_ref().map(|c| (c.trace_id, c.span_id)),
+            header: started.context.as_ref().and_then(|context| context.origin),
             parent: None,
             not_before: Timestamp::default(),
             not_after: None,
@@ -217,9 +218,10 @@ impl Stitcher {
         client: Option<ExchangeKey>,
         out: &mut Vec<Span>,
     ) {
-        let (trace, opener) = match &started.context {
-            Some(context) => (Trace::of_header(context), None),
-            None => (Trace::begun_here(self.ids.trace_id()), Some(key)),
+        let trace = self.trace_of(started.context.as_ref(), None);
+        let opener = match self.exchanges[key].named_span() {
+            Some(_) => None,
+            None => Some(key),
         };
         self.exchanges[key].cell = self.traces.open(trace, opener);
         if !self.serving.open(key, &mut self.exchanges) {
@@ -267,13 +269,17 @@ impl Stitcher {
             }
             Choice::None(why) => (Parent::None(why), Timestamp::default()),
         };
-        let cell = match (&started.context, choice) {
+        let serving = match choice {
+            Choice::Serving(parent, _) => Some(self.exchanges[parent].cell),
+            Choice::Header(_) | Choice::None(_) => None,
+        };
+        let cell = match (self.exchanges[key].named_span(), serving) {
+            (None, Some(cell)) => self.traces.share(cell),
             // The application's flags and state go with its request, also where it forwards.
-            (Some(context), _) => self.traces.open(Trace::of_header(context), None),
-            (None, Choice::Serving(parent, _)) => self.traces.share(self.exchanges[parent].cell),
-            (None, _) => self
-                .traces
-                .open(Trace::begun_here(self.ids.trace_id()), None),
+            (_, serving) => {
+                let trace = self.trace_of(started.context.as_ref(), serving);
+                self.traces.open(trace, None)
+            }
         };
         let exchange = &mut self.exchanges[key];
         exchange.parent = Some(parent);
@@ -282,6 +288,18 @@ impl Stitcher {
         exchange.start = exchange.start.max(not_before);
         if let Some(server) = server {
             self.pair(key, server, out);
+        }
+    }
+
+    /// The trace of a request, by its own context or else by what it continues.
+    fn trace_of(&mut self, context: Option<&RemoteContext>, continues: Option<CellKey>) -> Trace {
+        let otherwise = match continues {
+            Some(cell) => self.traces.trace(cell).clone(),
+            None => Trace::begun_here(self.ids.trace_id()),
+        };
+        match context {
+            Some(context) => Trace::of_header(context, &otherwise),
+            None => otherwise,
         }
     }
 
@@ -301,8 +319,8 @@ impl Stitcher {
             evidence: Evidence::Socket,
         };
         let (client_cell, server_cell) = (client.cell, server.cell);
-        match server.header {
-            None => match self.traces.join(server_cell, client_cell) {
+        match (server.header, server.named_span()) {
+            (_, None) => match self.traces.join(server_cell, client_cell) {
                 Some(freed) => {
                     self.exchanges[server_key].parent = Some(by_socket);
                     self.release(freed, out);
@@ -311,15 +329,15 @@ impl Stitcher {
                 // The client's request would be among the consequences of its own.
                 None => self.not_local(server_key, out),
             },
-            Some((trace, _)) if trace == self.traces.trace(client_cell).id => {
+            (Some(origin), _) if origin.trace_id == self.traces.trace(client_cell).id => {
                 self.exchanges[server_key].parent = Some(by_socket);
                 self.complete(server_key, out);
             }
-            Some((_, span)) => {
+            (_, Some(id)) => {
                 // Something on the way wrote it; it knows the request better than the addresses do.
                 let server = &mut self.exchanges[server_key];
                 server.parent = Some(Parent::Span {
-                    id: span,
+                    id,
                     evidence: Evidence::Header,
                 });
                 server.other_trace = true;
@@ -445,12 +463,13 @@ impl Stitcher {
         if exchange.parent.is_some() {
             return;
         }
-        exchange.parent = Some(match exchange.header {
-            Some((_, id)) => Parent::Span {
+        exchange.parent = Some(match (exchange.named_span(), exchange.header) {
+            (Some(id), _) => Parent::Span {
                 id,
                 evidence: Evidence::Header,
             },
-            None => Parent::None(NoParent::Root),
+            (None, Some(_)) => Parent::None(NoParent::TraceOnly),
+            (None, None) => Parent::None(NoParent::Root),
         });
         let cell = exchange.cell;
         if let Some(place) = exchange.place.take() {
@@ -553,6 +572,7 @@ const fn parent_count(parent: Parent) -> Count {
             NoParent::NotServing => Count::ParentNotServing,
             NoParent::Ambiguous => Count::ParentAmbiguous,
             NoParent::SharedThread => Count::ParentSharedThread,
+            NoParent::TraceOnly => Count::ParentTraceOnly,
         },
     }
 }

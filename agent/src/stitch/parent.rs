@@ -3,7 +3,9 @@
 //! Decided when the request is sent, never with hindsight, because the ids leave with its bytes.
 //! Prefers no parent to a wrong one. What is asserted, in this order:
 //!
-//! 1. The request carries a context of its own: the application's word wins.
+//! 1. The request carries a context of its own: the application's word wins. One that names a trace
+//!    but no span says no more than that it belongs to the request that came with the same one;
+//!    where there is none, the rules below decide.
 //! 2. Its thread serves exactly one request, and that says something: because it read that request
 //!    from a blocking socket, because the process has shown that work stays on its thread, or
 //!    because the process serves nothing else and never sends of its own accord.
@@ -20,7 +22,7 @@ use slotmap::SlotMap;
 use super::exchange::{Exchange, ExchangeKey};
 use super::serving::{Process, Serving};
 use super::trace::{CellKey, Traces};
-use crate::model::{Evidence, NoParent, SpanId, Task, TraceId};
+use crate::model::{Evidence, NoParent, Origin, SpanId, Task};
 
 /// A request that is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ pub(super) struct Sending {
     pub task: Task,
     /// Its connection is non-blocking.
     pub nonblocking: bool,
-    pub header: Option<(TraceId, SpanId)>,
+    pub header: Option<Origin>,
     /// The request is known to be received by its own process, in this trace: nothing there can
     /// have caused it.
     pub caused: Option<CellKey>,
@@ -78,15 +80,13 @@ pub(super) fn choose(
     let in_process = find(serving.processes.get(&pid).map(|process| &process.open[..]));
     let process = serving.processes.get_mut(&pid);
 
-    if let Some((trace, span)) = sending.header {
-        let forwarded = find(
-            serving
-                .forwarded
-                .get(&(pid, trace, span))
-                .map(|set| &set[..]),
-        );
+    if let Some(origin) = sending.header {
+        let forwarded = find(serving.forwarded.get(&(pid, origin)).map(|set| &set[..]));
         let process = process.as_deref();
-        return with_header(span, forwarded, on_task, process, exchanges, stable_after);
+        let decided = with_header(origin, forwarded, on_task, process, exchanges, stable_after);
+        if let Some(choice) = decided {
+            return choice;
+        }
     }
     let choice = by_task(
         sending,
@@ -103,27 +103,27 @@ pub(super) fn choose(
 }
 
 /// The request carries a context: either this process forwards the one that it received, or the
-/// application made a span of its own.
+/// application made a span of its own. `None` where neither is so.
 fn with_header(
-    span: SpanId,
+    origin: Origin,
     forwarded: Found,
     on_task: Found,
     process: Option<&Process>,
     exchanges: &SlotMap<ExchangeKey, Exchange>,
     stable_after: u32,
-) -> Choice {
+) -> Option<Choice> {
     match (forwarded, on_task) {
-        (Found::One(key), _) => Choice::Serving(key, Evidence::Header),
-        (Found::None, _) => Choice::Header(span),
+        (Found::One(key), _) => Some(Choice::Serving(key, Evidence::Header)),
+        (Found::None, _) => origin.span_id.map(Choice::Header),
         // Several requests arrived with this context. The header's span is a true ancestor, but
         // the parent is one of the requests.
         (Found::Many, Found::One(key))
-            if exchanges[key].header.is_some_and(|(_, id)| id == span)
+            if exchanges[key].header == Some(origin)
                 && thread_proves(&exchanges[key], process, stable_after) =>
         {
-            Choice::Serving(key, Evidence::Thread)
+            Some(Choice::Serving(key, Evidence::Thread))
         }
-        (Found::Many, _) => Choice::None(NoParent::Ambiguous),
+        (Found::Many, _) => Some(Choice::None(NoParent::Ambiguous)),
     }
 }
 

@@ -6,12 +6,12 @@ use slotmap::SlotMap;
 use smallvec::SmallVec;
 
 use super::exchange::{Exchange, ExchangeKey, Seats};
-use crate::model::{SpanId, Task, TraceId};
+use crate::model::{Origin, Task};
 
 /// Open server exchanges of a task or a process.
 type OpenSet = SmallVec<[ExchangeKey; 2]>;
 type TaskKey = (u32, u64);
-type ContextKey = (u32, TraceId, SpanId);
+type ContextKey = (u32, Origin);
 
 /// A process that has served a request.
 #[derive(Debug, Default)]
@@ -88,8 +88,8 @@ impl Serving {
             in_process = Some(process.open.len());
             process.open.push(key);
         }
-        if let Some((trace, span)) = exchange.header {
-            let same = self.forwarded.entry((task.pid, trace, span)).or_default();
+        if let Some(origin) = exchange.header {
+            let same = self.forwarded.entry((task.pid, origin)).or_default();
             same.push(key);
         }
         let seats = Seats {
@@ -110,8 +110,8 @@ impl Serving {
             return;
         };
         let (task, header) = (exchange.task, exchange.header);
-        if let Some((trace, span)) = header {
-            let context = (task.pid, trace, span);
+        if let Some(origin) = header {
+            let context = (task.pid, origin);
             if let Some(same) = self.forwarded.get_mut(&context) {
                 same.retain(|other| *other != key);
                 if same.is_empty() {

@@ -16,7 +16,7 @@ new_key_type! {
 }
 
 /// What all spans of a trace share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trace {
     pub id: TraceId,
     pub flags: TraceFlags,
@@ -33,11 +33,14 @@ impl Trace {
         }
     }
 
-    /// The trace that a header names.
-    pub fn of_header(context: &RemoteContext) -> Self {
+    /// The trace that a request's own context stands for. What that leaves open (a deferred
+    /// decision; the id, where it carries a decision alone) is as in `otherwise`.
+    pub fn of_header(context: &RemoteContext, otherwise: &Self) -> Self {
         Self {
-            id: context.trace_id,
-            flags: context.flags,
+            id: context
+                .origin
+                .map_or(otherwise.id, |origin| origin.trace_id),
+            flags: context.flags.unwrap_or(otherwise.flags),
             state: context.state.clone(),
         }
     }

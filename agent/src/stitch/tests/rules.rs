@@ -248,6 +248,104 @@ fn a_header_of_the_applications_own_wins() {
     );
 }
 
+/// A header that names a trace and no span gives the trace's id where no parent is known, and is
+/// evidence where it is passed on; a parent that is known otherwise is in its own trace.
+#[test]
+fn a_header_may_name_a_trace_only() {
+    check(
+        "link A
+         link C
+         10 1.1 A< start ctx=7/-
+         12 1.2 C> start ctx=7/-
+         13 1.2 C> end
+         20 1.1 A< end
+         flush",
+        "C>0 7 12..13 header A<0
+         A<0 7 10..20 trace_only",
+    );
+    // Of the process's own making, in the course of a request that has another trace or none.
+    check(
+        "link A
+         link B
+         link C
+         10 1.1 A< start ctx=1/2
+         12 1.1 C> start ctx=7/-
+         13 1.1 C> end
+         14 1.1 A< end
+         20 1.1 B< start
+         21 1.1 C> start ctx=7/-
+         22 1.1 C> end
+         23 1.1 B< end
+         flush",
+        "C>0 1 12..13 thread A<0
+         A<0 1 10..14 header 2
+         C>1 a 21..22 thread B<0
+         B<0 a 20..23 root",
+    );
+    check(
+        "link C
+         12 1.1 C> start ctx=7/-
+         13 1.1 C> end",
+        "C>0 7 12..13 not_serving",
+    );
+}
+
+/// Both ends of a connection see the header; the other end is a parent all the same.
+#[test]
+fn a_named_trace_goes_on_between_processes() {
+    check(
+        "link A
+         link B
+         10 1.1 A< start ctx=7/-
+         12 1.1 B> start ctx=7/-
+         13 2.1 B< start ctx=7/-
+         14 2.1 B< end
+         15 1.1 B> end
+         16 1.1 A< end
+         flush",
+        "B<0 7 13..14 socket B>0
+         B>0 7 12..15 header A<0
+         A<0 7 10..16 trace_only",
+    );
+}
+
+/// A decision that is left to the receiver is that of the trace, where it goes on.
+#[test]
+fn deferred_and_lone_decisions() {
+    let sampled = |script: &str| -> Vec<bool> {
+        let mut run = Script::new(StitchConfig::default());
+        run.lines(script);
+        run.lines("flush");
+        run.out.iter().map(|s| s.flags.is_sampled()).collect()
+    };
+    for (context, expected) in [
+        ("1/2", true),
+        ("1/2/unsampled", false),
+        ("1/2/deferred", true),
+        ("1/-/unsampled", false),
+        ("-/-/unsampled", false),
+        ("-/-/deferred", true),
+    ] {
+        let server = format!("link A\n10 1.1 A< start ctx={context}\n11 1.1 A< end");
+        assert_eq!(sampled(&server), [expected], "{context}");
+        let client = format!("link A\n10 1.1 A> start ctx={context}\n11 1.1 A> end");
+        assert_eq!(sampled(&client), [expected], "{context}");
+    }
+    let within = |context: &str| {
+        sampled(&format!(
+            "link A
+             link C
+             10 1.1 A< start ctx=1/2/unsampled
+             11 1.1 C> start ctx={context}
+             12 1.1 C> end
+             13 1.1 A< end"
+        ))
+    };
+    assert_eq!(within("1/2/deferred"), [false, false]);
+    assert_eq!(within("1/2"), [true, false]);
+    assert_eq!(within("-/-/deferred"), [false, false]);
+}
+
 #[test]
 fn requests_with_one_context_are_told_apart_by_a_blocking_thread_only() {
     let script = |kind: &str| {
