@@ -69,8 +69,8 @@ Examples:
 
 Configuration: flags come before environment variables, those before the file, that before the
 defaults. Every setting of the file has a variable: otlp.endpoint is CLEW_OTLP_ENDPOINT. The
-standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
-and OTEL_RESOURCE_ATTRIBUTES are understood.
+standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_PROPAGATORS, OTEL_TRACES_SAMPLER,
+OTEL_TRACES_SAMPLER_ARG and OTEL_RESOURCE_ATTRIBUTES are understood.
 `clew config --describe` prints every setting with its value, its origin and what it is.
 
 Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.

@@ -138,6 +138,8 @@ table! {
         OptionsSent = ("tcp_options_sent"),
         /// Contexts received in TCP options.
         OptionsReceived = ("tcp_options_received"),
+        /// Spans without a parent because their request named a trace, but no span of it.
+        ParentTraceOnly = ("parent_none_trace_only"),
     }
 }
 

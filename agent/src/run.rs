@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{self, Config, LogFormat},
+    context::Extractor,
     enrich::{Filter, Host, ProcFs, Processes},
     export::{self, BatchConfig, ExportConfig, OtlpConfig},
     ingest::Ingest,
@@ -167,6 +168,7 @@ fn assemble(
         redaction: Arc::new(http1::Redaction::with(
             config.redaction.query_parameters.iter().cloned(),
         )),
+        context: Arc::new(Extractor::new(&config.context)),
     };
     let stitch = StitchConfig {
         sampler: config.sampling.sampler(),

@@ -28,6 +28,8 @@ pub struct Span {
     pub parent: Option<String>,
     /// W3C `tracestate`, empty where there is none.
     pub state: String,
+    /// W3C trace flags in the lowest byte, OTLP's `SpanFlags` above.
+    pub flags: u32,
     /// Kind.
     pub kind: Kind,
     /// Name.
@@ -150,6 +152,8 @@ struct RawSpan {
     parent_span_id: String,
     #[serde(default)]
     trace_state: String,
+    #[serde(default)]
+    flags: u32,
     name: String,
     kind: u8,
     start_time_unix_nano: Value,
@@ -187,6 +191,7 @@ impl RawSpan {
             id: self.span_id,
             parent,
             state: self.trace_state,
+            flags: self.flags,
             // Numbers of `Span.SpanKind` in opentelemetry-proto.
             kind: match self.kind {
                 2 => Kind::Server,

@@ -312,6 +312,7 @@ mod tests {
                 id: id(&hop.path, kind),
                 parent,
                 state: String::new(),
+                flags: 0,
                 kind,
                 name: "GET".to_owned(),
                 start: 1,

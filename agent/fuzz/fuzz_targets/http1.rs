@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use clew::context::Extractor;
 use clew::model::{
     Address, Chunk, Connection, ConnectionEnd, ConnectionId, Direction, EndReason, ParserEvent,
     Role, Task, Timestamp,
@@ -32,7 +33,12 @@ const MEMORY_MAX: usize = 32 * 1024;
 fuzz_target!(|input: &[u8]| {
     let late = input.first() == Some(&b'l');
     let mut player = Player {
-        parser: Http1::new(&connection(!late), LIMITS, &Arc::new(Redaction::default())),
+        parser: Http1::new(
+            &connection(!late),
+            LIMITS,
+            &Arc::new(Redaction::default()),
+            &Arc::new(Extractor::default()),
+        ),
         positions: [1 << 20, 1 << 32],
         time: 0,
         events: Vec::new(),

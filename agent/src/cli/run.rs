@@ -181,6 +181,23 @@ pub struct RunArgs {
     /// keep the same traces [default: 1] [env: OTEL_TRACES_SAMPLER_ARG]
     #[arg(long, value_name = "RATIO", help_heading = "Sampling")]
     pub sampling_ratio: Option<String>,
+    /// Trace contexts to understand, of which the first that a request carries holds; may be repeated
+    /// [default: all of them, in this order] [env: OTEL_PROPAGATORS]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        help_heading = "Trace context",
+        value_parser = [
+            "tracecontext", "b3", "b3multi", "jaeger", "xray", "cloudtrace", "datadog",
+            "skywalking", "custom", "none",
+        ]
+    )]
+    pub context_format: Vec<String>,
+
+    /// Header of your own that carries the id of a trace, such as trace-id; may be repeated
+    /// [env: CLEW_CONTEXT_CUSTOM_HEADERS]
+    #[arg(long, value_name = "NAME", help_heading = "Trace context")]
+    pub trace_header: Vec<String>,
 
     /// Which kernel hooks to use [default: auto, the best that works] [env: CLEW_CAPTURE_BACKEND]
     #[arg(
@@ -297,6 +314,12 @@ impl RunArgs {
                 "--sampling-ratio",
                 "sampling.ratio",
                 self.sampling_ratio.as_slice(),
+            ),
+            ("--context-format", "context.formats", &self.context_format),
+            (
+                "--trace-header",
+                "context.custom_headers",
+                &self.trace_header,
             ),
             ("--backend", "capture.backend", self.backend.as_slice()),
             (

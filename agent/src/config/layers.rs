@@ -142,12 +142,23 @@ impl<'a> Layers<'a> {
         doc: &'static str,
         default: Vec<T>,
     ) -> Vec<T> {
+        self.list_or_standard(path, &[], doc, default)
+    }
+
+    /// A list that standard variables set too.
+    pub fn list_or_standard<T: Setting>(
+        &mut self,
+        path: &'static str,
+        standard: &[Standard<Vec<T>>],
+        doc: &'static str,
+        default: Vec<T>,
+    ) -> Vec<T> {
         let of_flag = |values: &[String]| values.iter().map(|text| read(text)).collect();
         let of_variable = |text: &str| {
             let items = text.split(',').map(str::trim);
             items.filter(|item| !item.is_empty()).map(read).collect()
         };
-        let found = self.find(path, &[], of_flag, of_variable, list_of_node);
+        let found = self.find(path, standard, of_flag, of_variable, list_of_node);
         let (items, origin) = found.unwrap_or((default, Origin::Default(None)));
         let shown = items.iter().map(T::write).collect();
         self.keep(path, doc, Shown::List(shown), origin);

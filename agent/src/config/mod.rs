@@ -5,6 +5,7 @@
 //! Flags come before the environment, that before the file, that before the defaults. A setting is
 //! taken whole from its strongest source: lists and headers of several sources are not merged.
 
+mod context;
 mod endpoint;
 mod error;
 mod keys;
@@ -24,6 +25,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use context::{ContextFormat, HeaderName, Inbound};
 pub use error::{ConfigError, Problem};
 pub use layers::{CONFIG_VARIABLE, Effective, Environment, Flag, Pairs, Shown};
 pub use limits::Limits;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::context::Inbound;
 use super::error::Problem;
 use super::layers::{Effective, Layers, Pairs, Shown, Standard};
 use super::limits::Limits;
@@ -79,6 +80,8 @@ pub struct Config {
     pub scope: Scope,
     /// Which traces are kept.
     pub sampling: Sampling,
+    /// Trace contexts that messages carry.
+    pub context: Inbound,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -155,6 +158,7 @@ impl Config {
             propagate: propagate(layers),
             scope: Scope::read(layers),
             sampling: Sampling::read(layers),
+            context: Inbound::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(

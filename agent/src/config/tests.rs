@@ -376,6 +376,93 @@ fn effective_configuration_is_printed_with_origins_and_without_secrets() {
     assert!(ports.ends_with(".yaml:4:13"), "{ports}");
 }
 
+/// Contexts are looked for in the order that was asked for; where only headers of one's own were, they
+/// come last.
+#[test]
+fn context_formats_and_their_order() {
+    let all = "tracecontext b3 jaeger xray cloudtrace datadog skywalking custom";
+    let propagators = |list| [("OTEL_PROPAGATORS", list)];
+    let shown = |config: &Config| -> String {
+        let formats = config.context.formats.iter().map(Setting::write);
+        formats.collect::<Vec<_>>().join(" ")
+    };
+    for (file, environment, expected) in [
+        ("", vec![], all),
+        ("context: {formats: [xray, b3]}", vec![], "xray b3"),
+        (
+            "",
+            propagators("b3multi, tracecontext,baggage").to_vec(),
+            "b3multi tracecontext",
+        ),
+        ("", propagators("none").to_vec(), "none"),
+        ("", propagators("baggage").to_vec(), ""),
+        ("context: {formats: []}", vec![], ""),
+        (
+            "context: {custom_headers: Trace-Id}",
+            propagators("tracecontext").to_vec(),
+            "tracecontext custom",
+        ),
+        (
+            "context: {formats: [custom, b3], custom_headers: [Trace-Id]}",
+            vec![],
+            "custom b3",
+        ),
+        (
+            "context: {formats: datadog}",
+            propagators("b3").to_vec(),
+            "b3",
+        ),
+        (
+            "",
+            vec![
+                ("CLEW_CONTEXT_FORMATS", "jaeger,b3"),
+                ("OTEL_PROPAGATORS", "xray"),
+            ],
+            "jaeger b3",
+        ),
+    ] {
+        let config = load_ok(file, &environment, &[]);
+        assert_eq!(shown(&config), expected, "{file} {environment:?}");
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
+    let config = load_ok("", &propagators("b3,zipkin"), &[]);
+    assert_eq!(shown(&config), all);
+    assert_eq!(
+        config.warnings,
+        [
+            "environment OTEL_PROPAGATORS is ignored: expected one of `tracecontext`, `b3`, `b3multi`, \
+          `jaeger`, `xray`, `cloudtrace`, `datadog`, `skywalking`, `custom`, `none`, not `zipkin`"
+        ]
+    );
+    let config = load_ok(
+        "",
+        &[],
+        &[("--trace-header", "context.custom_headers", "Trace-ID")],
+    );
+    assert_eq!(config.context.custom_headers[0].as_str(), "trace-id");
+    for (file, wanted) in [
+        (
+            "context: {formats: [none, b3]}",
+            "`context.formats`: `none` stands alone",
+        ),
+        (
+            "context: {custom_headers: [Cookie]}",
+            "no credentials, not `Cookie`",
+        ),
+        (
+            "context: {custom_headers: ['a b']}",
+            "the name of a header, such as `trace-id`, not `a b`",
+        ),
+        (
+            "context: {custom_headers: [a, b, c, d, e, f, g, h, i]}",
+            "at most 8",
+        ),
+    ] {
+        let error = try_load(file, &[], &[]).expect_err(file);
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
 /// What is printed is a file that gives the same configuration.
 #[test]
 fn printed_configuration_reads_back() {

@@ -4,7 +4,8 @@
 //! What does not follow the specification is treated as absent, as it demands: a caller whose
 //! header is wrong has no trace that could be continued.
 
-use crate::model::{RemoteContext, SpanId, TraceFlags, TraceId};
+use super::digits::lower_hex;
+use crate::model::{Origin, RemoteContext, SpanId, TraceFlags, TraceId};
 
 /// Length of a version 00 `traceparent`; later versions are at least as long.
 const TRACEPARENT_LENGTH: usize = 55;
@@ -26,20 +27,23 @@ pub const STATE_MAX: usize = 4096;
 pub fn parse(parent: &[u8], state: Option<&[u8]>) -> Option<RemoteContext> {
     let (trace_id, span_id, flags) = traceparent(trim(parent))?;
     Some(RemoteContext {
-        trace_id,
-        span_id,
-        flags,
+        origin: Some(Origin {
+            trace_id: TraceId(trace_id),
+            span_id: Some(SpanId(span_id)),
+        }),
+        flags: Some(TraceFlags(flags)),
         state: state.and_then(tracestate),
     })
 }
 
-/// `version "-" trace-id "-" parent-id "-" trace-flags` (section 3.2.2).
-fn traceparent(text: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
+/// Trace id, span id and known flags of `version "-" trace-id "-" parent-id "-" trace-flags` (section
+/// 3.2.2). Digits are lower-case; upper case is invalid (section 3.2.2.2).
+fn traceparent(text: &[u8]) -> Option<(u128, u64, u8)> {
     if text.len() < TRACEPARENT_LENGTH {
         return None;
     }
     let dashes = text[2] == b'-' && text[35] == b'-' && text[52] == b'-';
-    let version = hex(&text[..2])?;
+    let version = lower_hex(&text[..2])?;
     // A later version may append fields, each after a dash (section 4.3).
     let tail = match version {
         0 => text.len() == TRACEPARENT_LENGTH,
@@ -48,32 +52,17 @@ fn traceparent(text: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
             .get(TRACEPARENT_LENGTH)
             .is_none_or(|&byte| byte == b'-'),
     };
-    let trace_id = hex(&text[3..35])?;
-    let span_id = hex(&text[36..52])?;
-    let flags = hex(&text[53..55])?;
+    let trace_id = lower_hex(&text[3..35])?;
+    let span_id = lower_hex(&text[36..52])?;
+    let flags = lower_hex(&text[53..55])?;
     if !dashes || !tail || trace_id == 0 || span_id == 0 {
         return None;
     }
-    Some((
-        TraceId(trace_id),
-        SpanId(span_id as u64),
-        TraceFlags(flags as u8 & KNOWN_FLAGS),
-    ))
+    Some((trace_id, span_id as u64, flags as u8 & KNOWN_FLAGS))
 }
 
-/// Lower-case hexadecimal digits, 32 at most; upper case is invalid (section 3.2.2.2).
-fn hex(digits: &[u8]) -> Option<u128> {
-    digits.iter().try_fold(0, |number: u128, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u128::from(value))
-    })
-}
-
-/// A list of `key=value` (section 3.3.1), without the blanks and empty members that it may have.
+/// A list of `key=value` (section 3.3.1), without the blanks and empty members that it may have. A key
+/// must not be there twice (section 3.3.1.3.1).
 fn tracestate(text: &[u8]) -> Option<Box<str>> {
     if text.len() > STATE_MAX {
         return None;
@@ -88,7 +77,8 @@ fn tracestate(text: &[u8]) -> Option<Box<str>> {
         }
         members += 1;
         let (key, value) = member.split_once('=')?;
-        if members > STATE_MEMBERS_MAX || !is_key(key) || !is_value(value) {
+        let twice = || kept.split(',').any(|other| key_of(other) == key);
+        if members > STATE_MEMBERS_MAX || !is_key(key) || !is_value(value) || twice() {
             return None;
         }
         if !kept.is_empty() {
@@ -97,6 +87,10 @@ fn tracestate(text: &[u8]) -> Option<Box<str>> {
         kept.push_str(member);
     }
     (!kept.is_empty()).then(|| kept.into_boxed_str())
+}
+
+fn key_of(member: &str) -> &str {
+    member.split_once('=').map_or(member, |(key, _)| key)
 }
 
 /// Up to 256 of `a-z 0-9 _ - * /`, beginning with a letter or (level 2, and tenants) a digit; with
@@ -152,11 +146,12 @@ mod tests {
         match parse(parent.as_bytes(), state.map(str::as_bytes)) {
             None => "none".to_owned(),
             Some(found) => {
-                assert_eq!(found.trace_id.to_string(), TRACE);
-                assert_eq!(found.span_id.to_string(), SPAN);
+                let origin = found.origin.expect("a trace");
+                assert_eq!(origin.trace_id.to_string(), TRACE);
+                assert_eq!(origin.span_id.expect("a span").to_string(), SPAN);
                 format!(
                     "{:02x} {}",
-                    found.flags.0,
+                    found.flags.expect("flags").0,
                     found.state.as_deref().unwrap_or("-")
                 )
             }
@@ -219,8 +214,12 @@ mod tests {
             ("foo= a b".to_owned(), "foo= a b".to_owned()),
             ("1a-_*/=x".to_owned(), "1a-_*/=x".to_owned()),
             ("t@v=1,0t@v=2".to_owned(), "t@v=1,0t@v=2".to_owned()),
-            // The same key twice may be kept as it is.
-            ("foo=1,foo=2".to_owned(), "foo=1,foo=2".to_owned()),
+            ("foo=1,foo=2".to_owned(), "-".to_owned()),
+            ("foo=1,bar=2,foo=1".to_owned(), "-".to_owned()),
+            (
+                "foo=bar,fo=1,foo@a=2".to_owned(),
+                "foo=bar,fo=1,foo@a=2".to_owned(),
+            ),
             (format!("{long_key}=1"), format!("{long_key}=1")),
             (format!("{long_key}k=1"), "-".to_owned()),
             (format!("{tenant}@system=1"), format!("{tenant}@system=1")),

@@ -14,8 +14,8 @@ use clew_common::{
 };
 
 use crate::model::{
-    Address, Carried, Cause, Connection, ConnectionId, NoParent, Origin, Role, SpanId, Timestamp,
-    TraceFlags, TraceId,
+    Address, Carried, Cause, Connection, ConnectionId, NoParent, Provenance, Role, SpanId,
+    Timestamp, TraceFlags, TraceId,
 };
 
 /// What the kernel programs tell.
@@ -128,9 +128,9 @@ fn carried(raw: &RawCarried) -> Option<Carried> {
             TraceFlags::default()
         },
         origin: match cause {
-            Some(cause) => Origin::Sent { span_id, cause },
-            None if raw.origin == context::FROM_OPTION => Origin::Option(span_id),
-            None => Origin::Begun,
+            Some(cause) => Provenance::Sent { span_id, cause },
+            None if raw.origin == context::FROM_OPTION => Provenance::Option(span_id),
+            None => Provenance::Begun,
         },
     })
 }

@@ -45,6 +45,8 @@ impl TraceFlags {
     pub const SAMPLED: Self = Self(1);
     /// Only the random flag set (level 2).
     pub const RANDOM: Self = Self(2);
+    /// No flag set.
+    pub const NONE: Self = Self(0);
 
     /// Whether the caller may have recorded the trace.
     #[must_use]
@@ -86,12 +88,12 @@ pub struct Carried {
     /// Whether that trace is sampled.
     pub flags: TraceFlags,
     /// How it came to that.
-    pub origin: Origin,
+    pub origin: Provenance,
 }
 
 /// Where a message's context in the kernel comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum Provenance {
     /// Received: a TCP option named the sender's span.
     Option(SpanId),
     /// Received: it named none; the trace begins with it.
@@ -116,5 +118,25 @@ pub enum Cause {
     None(NoParent),
 }
 
-/// A context that a message carried: `span_id` is the sender's span.
-pub type RemoteContext = TraceContext;
+/// What a message says it was caused by: a trace and, where its format has one, the sender's span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The trace that goes on.
+    pub trace_id: TraceId,
+    /// `None` where only the trace was named (X-Ray without `Parent`, a header of one's own): the
+    /// trace is known then, the parent is not.
+    pub span_id: Option<SpanId>,
+}
+
+/// A context that a message carried, in whichever format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteContext {
+    /// `None` where the message carried a sampling decision and nothing else (`b3: 0`).
+    pub origin: Option<Origin>,
+    /// What the sender decided: the sampled flag, and the others that W3C Trace Context defines.
+    /// `None` is a decision that was deferred: the receiver takes it. A trace that was forced (B3's
+    /// and Jaeger's debug) counts as sampled; nothing here drops what its sender sampled.
+    pub flags: Option<TraceFlags>,
+    /// `tracestate`, as received.
+    pub state: Option<Box<str>>,
+}

@@ -14,7 +14,7 @@ pub use attribute::{Attribute, Value};
 pub use chunk::{Chunk, Direction, Task, Timestamp};
 pub use connection::{Address, Connection, ConnectionEnd, ConnectionId, EndReason, Role};
 pub use context::{
-    Carried, Cause, Origin, RemoteContext, SpanId, TraceContext, TraceFlags, TraceId,
+    Carried, Cause, Origin, Provenance, RemoteContext, SpanId, TraceContext, TraceFlags, TraceId,
 };
 pub use exchange::{Finished, Note, Outcome, ParserEvent, Protocol, Side, Started};
 pub use resource::{ExportSpan, Resource};

@@ -67,6 +67,8 @@ pub enum NoParent {
     /// The request left with the context of another trace than the one that its cause turned out to
     /// belong to.
     OtherTrace,
+    /// The request carried the id of its trace, but of no span in it.
+    TraceOnly,
 }
 
 impl NoParent {
@@ -76,7 +78,7 @@ impl NoParent {
     pub const fn is_doubt(self) -> bool {
         matches!(
             self,
-            Self::Ambiguous | Self::SharedThread | Self::OtherTrace
+            Self::Ambiguous | Self::SharedThread | Self::OtherTrace | Self::TraceOnly
         )
     }
 
@@ -89,6 +91,7 @@ impl NoParent {
             Self::Ambiguous => "ambiguous",
             Self::SharedThread => "shared_thread",
             Self::OtherTrace => "other_trace",
+            Self::TraceOnly => "trace_only",
         }
     }
 }

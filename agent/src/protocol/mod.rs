@@ -4,6 +4,7 @@ pub mod http1;
 
 use std::sync::Arc;
 
+use crate::context::Extractor;
 use crate::model::{Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol};
 
 /// What a parser still wants of one direction of its connection.
@@ -66,6 +67,8 @@ pub struct Settings {
     pub http1: http1::Limits,
     /// What must not be exported.
     pub redaction: Arc<http1::Redaction>,
+    /// Which trace contexts are understood.
+    pub context: Arc<Extractor>,
 }
 
 /// A parser for a connection whose protocol is not known yet. With one protocol there is nothing
@@ -76,5 +79,6 @@ pub fn parser_for(connection: &Connection, settings: &Settings) -> Box<dyn Parse
         connection,
         settings.http1,
         &settings.redaction,
+        &settings.context,
     ))
 }

@@ -8,7 +8,7 @@ use super::assemble::add_network;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Address, Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind,
+    Address, Attribute, ConnectionId, Evidence, Note, Origin, Parent, Side, Span, SpanId, SpanKind,
     SpanStatus, Task, Timestamp, TraceId,
 };
 
@@ -34,8 +34,8 @@ pub(super) struct Exchange {
     pub start: Timestamp,
     pub span_id: SpanId,
     pub cell: CellKey,
-    /// The context that the request's header carried.
-    pub header: Option<(TraceId, SpanId)>,
+    /// What the request's header names as its cause.
+    pub header: Option<Origin>,
     /// The context that a received request came with, in whatever way.
     pub arrived: Option<Arrived>,
     /// `None` while the other end may still turn up.
@@ -90,6 +90,11 @@ pub(super) struct Ended {
 }
 
 impl Exchange {
+    /// The span that the request's own header names as its parent.
+    pub fn named_span(&self) -> Option<SpanId> {
+        self.header.and_then(|origin| origin.span_id)
+    }
+
     /// Moves a client's start before the start that its server saw, and the server's not before
     /// that: the hook of a send fires after the send, when the peer may have read already.
     pub fn clamp_starts(client: &mut Self, server: &mut Self) {

@@ -12,7 +12,8 @@
 //! [`StitchConfig::max_hold`] of their end (event time), however long their parents last.
 //!
 //! **Parents.** A server's: the client exchange at the other end of the connection ([`peer`]), else
-//! the header, else none. A client's: see [`parent`].
+//! the header, else none. A client's: see [`parent`]. A header that names a trace and no span in it
+//! gives a trace its id where that begins here, and decides nothing else.
 //!
 //! **Times.** Where both ends are known, a client starts no later than its server, and a server ends
 //! no later than its client, as far as the spans have not left. A child never starts before its
@@ -44,8 +45,8 @@ pub use ids::{IdSource, RandomIds, SequentialIds};
 
 use crate::metrics::{Count, Drop, Gauge, Metrics};
 use crate::model::{
-    Carried, Cause, Connection, ConnectionId, Evidence, Finished, NoParent, Origin, Outcome,
-    Parent, ParserEvent, Side, Span, SpanId, Started, Task, Timestamp,
+    Carried, Cause, Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent,
+    ParserEvent, Provenance, Side, Span, SpanId, Started, Task, Timestamp,
 };
 use exchange::{Arrived, Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
@@ -212,7 +213,7 @@ impl Stitcher {
             start: started.start,
             span_id: self.ids.span_id(),
             cell: CellKey::null(),
-            header: started.context.as_ref().map(|c| (c.trace_id, c.span_id)),
+            header: started.context.as_ref().and_then(|context| context.origin),
             arrived: None,
             parent: None,
             not_before: Timestamp::default(),
@@ -259,43 +260,34 @@ impl Stitcher {
         client: Option<ExchangeKey>,
         out: &mut Vec<Span>,
     ) {
-        let (trace, arrived) = match (&started.context, &started.carried) {
-            (Some(context), carried) => {
-                let (span, evidence) = match carried {
-                    // Both name one trace: the option's span is the one that sent this very request,
-                    // the header's an ancestor of it.
-                    Some(Carried {
-                        trace_id,
-                        origin: Origin::Option(span),
-                        ..
-                    }) if *trace_id == context.trace_id => (*span, Evidence::TcpOption),
-                    _ => (context.span_id, Evidence::Header),
-                };
-                let trace = context.trace_id;
-                let arrived = Arrived {
-                    trace,
-                    span,
-                    evidence,
-                };
-                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
-                (trace, Some(arrived))
-            }
-            (None, Some(carried)) => {
-                let arrived = match carried.origin {
-                    Origin::Option(span) => Some(Arrived {
-                        trace: carried.trace_id,
-                        span,
-                        evidence: Evidence::TcpOption,
-                    }),
-                    _ => None,
-                };
-                (Trace::of_kernel(carried, self.config.sampler), arrived)
-            }
-            (None, None) => {
-                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
-                (trace, None)
-            }
+        let option = match started.carried {
+            Some(Carried {
+                trace_id,
+                origin: Provenance::Option(span),
+                ..
+            }) => Some((trace_id, span)),
+            _ => None,
         };
+        let by_option = |trace, span| Arrived {
+            trace,
+            span,
+            evidence: Evidence::TcpOption,
+        };
+        let arrived = match (self.exchanges[key].header, option) {
+            // Both name one trace: the option's span is the one that sent this very request, the
+            // header's an ancestor of it.
+            (Some(header), Some((trace, span))) if header.trace_id == trace => {
+                Some(by_option(trace, span))
+            }
+            (Some(header), _) => header.span_id.map(|span| Arrived {
+                trace: header.trace_id,
+                span,
+                evidence: Evidence::Header,
+            }),
+            (None, Some((trace, span))) => Some(by_option(trace, span)),
+            (None, None) => None,
+        };
+        let trace = self.trace_of(started, None);
         let opener = arrived.is_none().then_some(key);
         self.exchanges[key].arrived = arrived;
         self.exchanges[key].cell = self.traces.open(trace, opener);
@@ -308,6 +300,14 @@ impl Stitcher {
         self.brought.insert(exchange.id.0, served);
         if !self.serving.open(key, &mut self.exchanges) {
             self.metrics.drop(Drop::ProcessBudget, 1);
+        }
+        if self.exchanges[key].header.is_some()
+            && started
+                .carried
+                .is_some_and(|carried| carried.origin == Provenance::Begun)
+        {
+            // In a format that the kernel does not read.
+            self.serving.kernel_erred(started.task.pid);
         }
         match client {
             Some(client) => self.pair(client, key, out),
@@ -341,7 +341,7 @@ impl Stitcher {
         );
         self.serving.has_sent(started.task.pid);
         let sent = started.carried.and_then(|carried| match carried.origin {
-            Origin::Sent { span_id, cause } => Some((carried, span_id, cause)),
+            Provenance::Sent { span_id, cause } => Some((carried, span_id, cause)),
             _ => None,
         });
         if let Some((_, span_id, _)) = sent {
@@ -349,7 +349,7 @@ impl Stitcher {
             self.exchanges[key].span_id = span_id;
         }
         if let Some((carried, _, cause)) = sent
-            && started.context.is_none()
+            && self.exchanges[key].header.is_none()
         {
             self.client_left(key, &carried, cause);
             if let Some(server) = server {
@@ -369,15 +369,15 @@ impl Stitcher {
             }
             Choice::None(why) => (Parent::None(why), Timestamp::default()),
         };
-        let cell = match (&started.context, choice) {
+        let serving = match choice {
+            Choice::Serving(parent, _) => Some(self.exchanges[parent].cell),
+            Choice::Header(_) | Choice::None(_) => None,
+        };
+        let cell = match (self.exchanges[key].named_span(), serving) {
+            (None, Some(cell)) => self.traces.share(cell),
             // The application's flags and state go with its request, also where it forwards.
-            (Some(context), _) => {
-                let trace = Trace::of_header(context, self.config.sampler, &self.metrics);
-                self.traces.open(trace, None)
-            }
-            (None, Choice::Serving(parent, _)) => self.traces.share(self.exchanges[parent].cell),
-            (None, _) => {
-                let trace = Trace::begun_here(&mut *self.ids, self.config.sampler);
+            (_, serving) => {
+                let trace = self.trace_of(started, serving);
                 self.traces.open(trace, None)
             }
         };
@@ -439,6 +439,25 @@ impl Stitcher {
         exchange.cell = cell;
         exchange.not_before = not_before;
         exchange.start = exchange.start.max(not_before);
+    }
+
+    /// The trace of a request: by its own context, by what the kernel knows of it, or by what it
+    /// continues.
+    fn trace_of(&mut self, started: &Started, continues: Option<CellKey>) -> Trace {
+        let sampler = self.config.sampler;
+        let continues = match (continues, &started.carried) {
+            (Some(cell), _) => Some(self.traces.trace(cell).clone()),
+            (None, Some(carried)) => Some(Trace::of_kernel(carried, sampler)),
+            (None, None) => None,
+        };
+        let ids = &mut *self.ids;
+        match (&started.context, continues) {
+            (Some(context), continues) => {
+                Trace::of_header(context, continues.as_ref(), ids, sampler, &self.metrics)
+            }
+            (None, Some(trace)) => trace,
+            (None, None) => Trace::begun_here(ids, sampler),
+        }
     }
 
     /// A client and a server exchange are the two ends of one.
@@ -607,9 +626,10 @@ impl Stitcher {
         if exchange.parent.is_some() {
             return;
         }
-        exchange.parent = Some(match exchange.arrived {
-            Some(Arrived { span, evidence, .. }) => Parent::Span { id: span, evidence },
-            None => Parent::None(NoParent::Root),
+        exchange.parent = Some(match (exchange.arrived, exchange.header) {
+            (Some(Arrived { span, evidence, .. }), _) => Parent::Span { id: span, evidence },
+            (None, Some(_)) => Parent::None(NoParent::TraceOnly),
+            (None, None) => Parent::None(NoParent::Root),
         });
         let cell = exchange.cell;
         if let Some(place) = exchange.place.take() {
@@ -721,6 +741,7 @@ const fn parent_count(parent: Parent) -> Count {
             NoParent::Ambiguous => Count::ParentAmbiguous,
             NoParent::SharedThread => Count::ParentSharedThread,
             NoParent::OtherTrace => Count::ParentOtherTrace,
+            NoParent::TraceOnly => Count::ParentTraceOnly,
         },
     }
 }

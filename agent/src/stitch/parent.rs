@@ -3,7 +3,9 @@
 //! Decided when the request is sent, never with hindsight, because the ids leave with its bytes.
 //! Prefers no parent to a wrong one. What is asserted, in this order:
 //!
-//! 1. The request carries a context of its own: the application's word wins.
+//! 1. The request carries a context of its own: the application's word wins. One that names a trace
+//!    but no span says no more than that it belongs to the request that came with the same one;
+//!    where there is none, the rules below decide.
 //! 2. Its thread serves exactly one request, and that says something: because it read that request
 //!    from a blocking socket, because the process has shown that work stays on its thread, or
 //!    because the process serves nothing else and never sends of its own accord.
@@ -24,7 +26,7 @@ use super::exchange::{Exchange, ExchangeKey};
 use super::offspring::Begun;
 use super::serving::{Process, Serving, is_open};
 use super::trace::{CellKey, Traces};
-use crate::model::{Evidence, NoParent, SpanId, Task, TraceId};
+use crate::model::{Evidence, NoParent, Origin, SpanId, Task};
 
 /// A request that is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,7 @@ pub(super) struct Sending {
     pub task: Task,
     /// Its connection is non-blocking.
     pub nonblocking: bool,
-    pub header: Option<(TraceId, SpanId)>,
+    pub header: Option<Origin>,
     /// The request is known to be received by its own process, in this trace: nothing there can
     /// have caused it.
     pub caused: Option<CellKey>,
@@ -85,13 +87,16 @@ pub(super) fn choose(
         possible && find(Some(&[begun.request])) != Found::None
     });
 
-    if let Some((trace, span)) = sending.header {
+    if let Some(origin) = sending.header {
         // A command that a request has started may forward its context.
         let server = begun.map_or(pid, |begun| begun.server);
-        let forwarded = serving.forwarded.get(&(server, trace, span));
+        let forwarded = serving.forwarded.get(&(server, origin));
         let forwarded = find(forwarded.map(|set| &set[..]));
         let process = serving.processes.get(&pid);
-        return with_header(span, forwarded, on_task, process, exchanges, stable_after);
+        let decided = with_header(origin, forwarded, on_task, process, exchanges, stable_after);
+        if let Some(choice) = decided {
+            return choice;
+        }
     }
     if let Some(begun) = begun {
         let server = serving.processes.get(&begun.server);
@@ -118,27 +123,27 @@ pub(super) fn choose(
 }
 
 /// The request carries a context: either this process forwards the one that it received, or the
-/// application made a span of its own.
+/// application made a span of its own. `None` where neither is so.
 fn with_header(
-    span: SpanId,
+    origin: Origin,
     forwarded: Found,
     on_task: Found,
     process: Option<&Process>,
     exchanges: &SlotMap<ExchangeKey, Exchange>,
     stable_after: u32,
-) -> Choice {
+) -> Option<Choice> {
     match (forwarded, on_task) {
-        (Found::One(key), _) => Choice::Serving(key, Evidence::Header),
-        (Found::None, _) => Choice::Header(span),
+        (Found::One(key), _) => Some(Choice::Serving(key, Evidence::Header)),
+        (Found::None, _) => origin.span_id.map(Choice::Header),
         // Several requests arrived with this context. The header's span is a true ancestor, but
         // the parent is one of the requests.
         (Found::Many, Found::One(key))
-            if exchanges[key].header.is_some_and(|(_, id)| id == span)
+            if exchanges[key].header == Some(origin)
                 && thread_proves(&exchanges[key], process, stable_after) =>
         {
-            Choice::Serving(key, Evidence::Thread)
+            Some(Choice::Serving(key, Evidence::Thread))
         }
-        (Found::Many, _) => Choice::None(NoParent::Ambiguous),
+        (Found::Many, _) => Some(Choice::None(NoParent::Ambiguous)),
     }
 }
 

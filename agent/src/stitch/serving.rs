@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 
 use super::exchange::{Exchange, ExchangeKey, Seats};
 use super::offspring::{Begun, Lesson, Offspring, Shown};
-use crate::model::{SpanId, Task, Timestamp, TraceId};
+use crate::model::{Origin, Task, Timestamp};
 
 /// Open server exchanges of a task or a process.
 type OpenSet = SmallVec<[ExchangeKey; 2]>;
 type TaskKey = (u32, u64);
-type ContextKey = (u32, TraceId, SpanId);
+type ContextKey = (u32, Origin);
 
 /// A process that has served a request.
 #[derive(Debug, Default)]
@@ -149,8 +149,8 @@ impl Serving {
             process.open.push(key);
             process.opened += 1;
         }
-        if let Some((trace, span)) = exchange.header {
-            let same = self.forwarded.entry((task.pid, trace, span)).or_default();
+        if let Some(origin) = exchange.header {
+            let same = self.forwarded.entry((task.pid, origin)).or_default();
             same.push(key);
         }
         let seats = Seats {
@@ -226,8 +226,8 @@ impl Serving {
         };
         let (task, header) = (exchange.task, exchange.header);
         self.offspring.request_ended(key);
-        if let Some((trace, span)) = header {
-            let context = (task.pid, trace, span);
+        if let Some(origin) = header {
+            let context = (task.pid, origin);
             if let Some(same) = self.forwarded.get_mut(&context) {
                 same.retain(|other| *other != key);
                 if same.is_empty() {

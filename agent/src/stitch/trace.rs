@@ -10,7 +10,7 @@ use slotmap::{SlotMap, new_key_type};
 use super::exchange::ExchangeKey;
 use super::ids::IdSource;
 use crate::metrics::{Count, Metrics};
-use crate::model::{Carried, Origin, RemoteContext, TraceFlags, TraceId};
+use crate::model::{Carried, Provenance, RemoteContext, TraceFlags, TraceId};
 use crate::sample::Sampler;
 
 new_key_type! {
@@ -20,7 +20,7 @@ new_key_type! {
 
 /// What all spans of a trace share. Whether it is sampled is decided when this is made, and holds
 /// for whatever becomes part of the trace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trace {
     pub id: TraceId,
     pub flags: TraceFlags,
@@ -31,14 +31,10 @@ impl Trace {
     /// A trace that begins on this host.
     pub fn begun_here(ids: &mut dyn IdSource, sampler: Sampler) -> Self {
         let id = ids.trace_id();
-        let flags = match ids.is_random() {
-            true => TraceFlags::RANDOM,
-            false => TraceFlags::default(),
-        };
         let decision = sampler.begin(id);
         Self {
             id,
-            flags: flags.with_sampled(decision.sampled),
+            flags: random_flag(ids).with_sampled(decision.sampled),
             state: decision.state,
         }
     }
@@ -49,7 +45,7 @@ impl Trace {
     /// same function of its id.
     pub fn of_kernel(carried: &Carried, sampler: Sampler) -> Self {
         let id = carried.trace_id;
-        let came = matches!(carried.origin, Origin::Option(_));
+        let came = matches!(carried.origin, Provenance::Option(_));
         let (decision, flags) = match came {
             true => (
                 sampler.inherit(id, Some(carried.flags), None),
@@ -64,10 +60,31 @@ impl Trace {
         }
     }
 
-    /// The trace that a header names.
-    pub fn of_header(context: &RemoteContext, sampler: Sampler, metrics: &Metrics) -> Self {
-        let state = context.state.as_deref();
-        let decision = sampler.inherit(context.trace_id, Some(context.flags), state);
+    /// The trace that a request's own context stands for. What that leaves open (a deferred
+    /// decision; the id, where it carries a decision alone) is as in what it continues, if anything.
+    pub fn of_header(
+        context: &RemoteContext,
+        continues: Option<&Self>,
+        ids: &mut dyn IdSource,
+        sampler: Sampler,
+        metrics: &Metrics,
+    ) -> Self {
+        let same = |trace: &&Self| context.origin.is_none_or(|from| from.trace_id == trace.id);
+        if let Some(trace) = continues.filter(same)
+            && context.flags.is_none()
+        {
+            return trace.clone();
+        }
+        let (id, made_here) = match (context.origin, continues) {
+            (Some(origin), _) => (origin.trace_id, TraceFlags::NONE),
+            (None, Some(trace)) => (trace.id, trace.flags),
+            (None, None) => (ids.trace_id(), random_flag(ids)),
+        };
+        let flags = context
+            .flags
+            .or(continues.map(|trace| trace.flags))
+            .map(|flags| TraceFlags(flags.0 | made_here.0 & TraceFlags::RANDOM.0));
+        let decision = sampler.inherit(id, flags, context.state.as_deref());
         if decision.threshold_lost {
             metrics.count(Count::ThresholdsLost, 1);
         }
@@ -75,10 +92,17 @@ impl Trace {
             metrics.count(Count::RandomnessPresumed, 1);
         }
         Self {
-            id: context.trace_id,
-            flags: context.flags.with_sampled(decision.sampled),
+            id,
+            flags: flags.unwrap_or_default().with_sampled(decision.sampled),
             state: decision.state,
         }
+    }
+}
+
+fn random_flag(ids: &dyn IdSource) -> TraceFlags {
+    match ids.is_random() {
+        true => TraceFlags::RANDOM,
+        false => TraceFlags::NONE,
     }
 }
 

@@ -18,6 +18,7 @@ macro_rules! on_both_backends {
 mod chains;
 mod context;
 mod export;
+mod formats;
 mod hostile;
 mod lifecycle;
 mod nat;

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use crate::model::{Attribute, Note, Side};
+use crate::context::Original;
+use crate::model::{Attribute, Note, Side, Value};
 
 use super::head::{self, Fields, RequestLine};
 use super::redact::{REDACTED, Redaction};
@@ -134,6 +135,33 @@ pub(super) fn of_request(
         to.fixed("network.protocol.version", version.label());
     }
     to.attributes
+}
+
+/// A trace's id as its sender wrote it: as the conventions name a header that is recorded, or as the
+/// OpenTelemetry Collector's SkyWalking receiver does.
+pub(super) fn of_trace(
+    setting: &Setting<'_>,
+    original: &Original<'_>,
+    notes: &mut Vec<Note>,
+) -> Attribute {
+    let mut cut = |value: &[u8]| {
+        let text = String::from_utf8_lossy(value);
+        let end = text.floor_char_boundary(setting.longest);
+        if end < text.len() {
+            note::add(notes, note::VALUE_CUT);
+        }
+        text[..end].to_owned()
+    };
+    match original {
+        Original::SkyWalking(id) => Attribute::new("sw8.trace_id", cut(id)),
+        Original::Header { name, value } => Attribute {
+            key: Cow::Owned(["http.request.header.", *name].concat()),
+            value: Value::Texts(vec![match setting.redaction.is_secret_header(name) {
+                true => REDACTED.to_owned(),
+                false => cut(value),
+            }]),
+        },
+    }
 }
 
 /// Only these two are HTTP's; anything else a request may claim is not passed on.

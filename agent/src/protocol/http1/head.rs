@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memrchr};
 
-use crate::context::w3c::STATE_MAX;
+use crate::context::Carrier;
 
 /// A request's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +86,7 @@ pub(super) struct Fields<'a> {
     pub(super) forwarded_for: Option<&'a [u8]>,
     pub(super) forwarded_host: Option<&'a [u8]>,
     pub(super) forwarded_proto: Option<&'a [u8]>,
-    pub(super) traceparent: Option<&'a [u8]>,
-    /// There was more than one `traceparent`: none of them counts.
-    pub(super) traceparent_repeated: bool,
-    /// All `tracestate` values, joined by commas.
-    pub(super) tracestate: Option<Cow<'a, [u8]>>,
+    pub(super) context: Carrier<'a>,
 }
 
 /// The first line of a request, and the rest of its head. `None` if it is none.
@@ -156,8 +152,9 @@ fn without_cr(line: &[u8]) -> &[u8] {
 }
 
 /// Reads the header fields of a head, after its first line. A last line without end is left out:
-/// half a value is a wrong value.
-pub(super) fn fields(mut block: &[u8]) -> Fields<'_> {
+/// half a value is a wrong value. `custom` are the names of headers in which the user expects a trace's
+/// id.
+pub(super) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) -> Fields<'a> {
     let mut fields = Fields::default();
     while let Some(mut end) = memchr(b'\n', block) {
         if without_cr(&block[..end]).is_empty() {
@@ -172,10 +169,10 @@ pub(super) fn fields(mut block: &[u8]) -> Fields<'_> {
         }
         let line = &block[..end];
         if let Some(colon) = memchr(b':', line) {
-            fields.set(
-                line[..colon].trim_ascii_end(),
-                line[colon + 1..].trim_ascii(),
-            );
+            let name = line[..colon].trim_ascii_end();
+            let value = line[colon + 1..].trim_ascii();
+            fields.set(name, value);
+            fields.context.set(name, value, custom);
         }
         block = &block[end + 1..];
     }
@@ -193,18 +190,6 @@ impl<'a> Fields<'a> {
             }
             9 if is(b"forwarded") => keep_first(&mut self.forwarded, value),
             10 if is(b"user-agent") => keep_first(&mut self.user_agent, value),
-            10 if is(b"tracestate") => {
-                self.tracestate = Some(match self.tracestate.take() {
-                    None => Cow::Borrowed(value),
-                    // Too long to be kept already.
-                    Some(before) if before.len() > STATE_MAX => before,
-                    Some(before) => Cow::Owned([&before, value].join(&b',')),
-                });
-            }
-            11 if is(b"traceparent") => {
-                self.traceparent_repeated |= self.traceparent.is_some();
-                keep_first(&mut self.traceparent, value);
-            }
             14 if is(b"content-length") => self.length = self.length.and(value),
             15 if is(b"x-forwarded-for") => keep_first(&mut self.forwarded_for, value),
             16 if is(b"x-forwarded-host") => keep_first(&mut self.forwarded_host, value),

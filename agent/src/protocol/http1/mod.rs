@@ -41,6 +41,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::context::Extractor;
 use crate::model::{
     Address, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol, Side,
 };
@@ -84,6 +85,7 @@ impl Default for Limits {
 pub struct Http1 {
     limits: Limits,
     redaction: Arc<Redaction>,
+    extractor: Arc<Extractor>,
     /// The other end, unless it is a Unix socket's.
     remote: Option<SocketAddr>,
     /// The direction that carries requests, once it is known.
@@ -102,10 +104,16 @@ pub struct Http1 {
 impl Http1 {
     /// A parser for a connection whose first chunk is still to come.
     #[must_use]
-    pub fn new(connection: &Connection, limits: Limits, redaction: &Arc<Redaction>) -> Self {
+    pub fn new(
+        connection: &Connection,
+        limits: Limits,
+        redaction: &Arc<Redaction>,
+        extractor: &Arc<Extractor>,
+    ) -> Self {
         Self {
             limits,
             redaction: Arc::clone(redaction),
+            extractor: Arc::clone(extractor),
             remote: match connection.address {
                 Address::Tcp { remote, .. } => Some(remote),
                 Address::Unix { .. } => None,

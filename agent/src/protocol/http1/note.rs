@@ -7,6 +7,7 @@ pub(super) const RESPONSE_HEAD_CUT: Note = "response head cut";
 pub(super) const RESPONSE_HEAD_UNSEEN: Note = "response head not captured";
 pub(super) const NOT_A_RESPONSE: Note = "response is not HTTP";
 pub(super) const VALUE_CUT: Note = "value cut";
+pub(super) const CONTEXT_INVALID: Note = "trace context not understood";
 pub(super) const FRAMING_UNKNOWN: Note = "contradictory body length";
 pub(super) const FRAMING_LOST: Note = "end of response inferred";
 pub(super) const REQUEST_UNFINISHED: Note = "response before end of request";

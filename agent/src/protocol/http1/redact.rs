@@ -107,6 +107,13 @@ impl Redaction {
         Cow::Owned(redacted)
     }
 
+    /// Whether a header holds a secret, by the same names: `session-id` and `X-Session-Id` do if
+    /// `session_id` does.
+    pub(super) fn is_secret_header(&self, name: &str) -> bool {
+        let name = name.strip_prefix("x-").unwrap_or(name);
+        self.is_secret(name) || self.is_secret(&name.replace('-', "_"))
+    }
+
     fn is_secret(&self, key: &str) -> bool {
         let key = percent_decoded(key);
         self.secret
@@ -160,6 +167,19 @@ mod tests {
         ];
         for (query, expected) in table {
             assert_eq!(Redaction::default().query(query), expected);
+        }
+    }
+
+    #[test]
+    fn secret_headers() {
+        let own = Redaction::with(["card_id".to_owned()]);
+        for (name, secret) in [
+            ("trace-id", false),
+            ("session-id", true),
+            ("x-api-key", true),
+            ("card-id", true),
+        ] {
+            assert_eq!(own.is_secret_header(name), secret, "{name}");
         }
     }
 

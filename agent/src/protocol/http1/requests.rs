@@ -1,12 +1,12 @@
 //! The direction that carries requests.
 
-use crate::context::w3c;
-use crate::model::{Chunk, ParserEvent, RemoteContext, Started};
+use crate::context::NotUnderstood;
+use crate::model::{Chunk, ParserEvent, Started};
 
 use super::attributes::{self, Setting};
 use super::body::{self, Framing, Method};
 use super::exchange::{Moved, Request};
-use super::head::{self, Fields};
+use super::head;
 use super::lane::{Bytes, RawHead, Step};
 use super::likeness::Kind;
 use super::{Http1, note};
@@ -88,7 +88,7 @@ impl Http1 {
             return;
         };
         self.end_inferred(events);
-        let fields = head::fields(rest);
+        let fields = head::fields(rest, self.extractor.custom_headers());
         let mut notes = std::mem::take(&mut self.exchanges.notes);
         let framing = match raw.cut {
             true => Framing::Unknown,
@@ -106,7 +106,20 @@ impl Http1 {
             redaction: &self.redaction,
             longest: self.limits.text,
         };
-        let attributes = attributes::of_request(&setting, &line, &fields, &mut notes);
+        let mut attributes = attributes::of_request(&setting, &line, &fields, &mut notes);
+        let context = match self.extractor.extract(&fields.context) {
+            Ok(None) => None,
+            Ok(Some(found)) => {
+                if let Some(original) = &found.original {
+                    attributes.push(attributes::of_trace(&setting, original, &mut notes));
+                }
+                Some(found.context)
+            }
+            Err(NotUnderstood) => {
+                note::add(&mut notes, note::CONTEXT_INVALID);
+                None
+            }
+        };
         let exchange = self.exchanges.next;
         self.exchanges.next += 1;
         events.push(ParserEvent::Started(Started {
@@ -115,7 +128,7 @@ impl Http1 {
             position: raw.position,
             start: raw.start,
             task: now.task,
-            context: context(&fields),
+            context,
             carried: None,
         }));
         self.exchanges.push(Request {
@@ -184,11 +197,4 @@ impl Request {
     pub(super) fn may_omit_body(&self) -> bool {
         self.unfinished && self.expects_continue && self.body == Some(0)
     }
-}
-
-fn context(fields: &Fields<'_>) -> Option<RemoteContext> {
-    let parent = fields
-        .traceparent
-        .filter(|_| !fields.traceparent_repeated)?;
-    w3c::parse(parent, fields.tracestate.as_deref())
 }

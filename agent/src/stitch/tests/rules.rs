@@ -1,7 +1,6 @@
 //! One script for each rule of [`crate::stitch::parent`].
 
 use super::script::{Script, check};
-use crate::model::Value;
 use crate::stitch::StitchConfig;
 
 #[test]
@@ -35,26 +34,6 @@ fn a_long_request_from_elsewhere_does_not_hold_what_it_caused() {
         "B>0 a 30..40 thread A<0
          A<0 a 10..600000 root",
     );
-}
-
-#[test]
-fn a_span_names_the_thread_of_its_request_where_asked() {
-    for (thread_ids, expected) in [(false, None), (true, Some(Value::Integer(7)))] {
-        let config = StitchConfig {
-            thread_ids,
-            ..StitchConfig::default()
-        };
-        let mut run = Script::new(config);
-        run.lines(
-            "link A
-             10 1.7 A< start
-             20 1.8 A< end
-             flush",
-        );
-        let attributes = &run.out[0].attributes;
-        let thread = attributes.iter().find(|a| a.key == "clew.thread.id");
-        assert_eq!(thread.map(|a| a.value.clone()), expected);
-    }
 }
 
 #[test]
@@ -267,6 +246,105 @@ fn a_header_of_the_applications_own_wins() {
          13 1.1 C> end",
         "C>0 1 12..13 header 9",
     );
+}
+
+/// A header that names a trace and no span gives the trace's id where no parent is known, and is
+/// evidence where it is passed on; a parent that is known otherwise is in its own trace.
+#[test]
+fn a_header_may_name_a_trace_only() {
+    check(
+        "link A
+         link C
+         10 1.1 A< start ctx=7/-
+         12 1.2 C> start ctx=7/-
+         13 1.2 C> end
+         20 1.1 A< end
+         flush",
+        "C>0 7 12..13 header A<0
+         A<0 7 10..20 trace_only",
+    );
+    // Of the process's own making, in the course of a request that has another trace or none.
+    check(
+        "link A
+         link B
+         link C
+         10 1.1 A< start ctx=1/2
+         12 1.1 C> start ctx=7/-
+         13 1.1 C> end
+         14 1.1 A< end
+         20 1.1 B< start
+         21 1.1 C> start ctx=7/-
+         22 1.1 C> end
+         23 1.1 B< end
+         flush",
+        "C>0 1 12..13 thread A<0
+         A<0 1 10..14 header 2
+         C>1 a 21..22 thread B<0
+         B<0 a 20..23 root",
+    );
+    check(
+        "link C
+         12 1.1 C> start ctx=7/-
+         13 1.1 C> end",
+        "C>0 7 12..13 not_serving",
+    );
+}
+
+/// Both ends of a connection see the header; the other end is a parent all the same.
+#[test]
+fn a_named_trace_goes_on_between_processes() {
+    check(
+        "link A
+         link B
+         10 1.1 A< start ctx=7/-
+         12 1.1 B> start ctx=7/-
+         13 2.1 B< start ctx=7/-
+         14 2.1 B< end
+         15 1.1 B> end
+         16 1.1 A< end
+         flush",
+        "B<0 7 13..14 socket B>0
+         B>0 7 12..15 header A<0
+         A<0 7 10..16 trace_only",
+    );
+}
+
+/// A decision that is left to the receiver is that of the trace, where it goes on.
+#[test]
+fn deferred_and_lone_decisions() {
+    let sampled = |script: &str| -> usize {
+        let mut run = Script::new(StitchConfig::default());
+        run.lines(script);
+        run.lines("flush");
+        assert!(run.out.iter().all(|span| span.flags.is_sampled()));
+        run.out.len()
+    };
+    for (context, expected) in [
+        ("1/2", true),
+        ("1/2/unsampled", false),
+        ("1/2/deferred", true),
+        ("1/-/unsampled", false),
+        ("-/-/unsampled", false),
+        ("-/-/deferred", true),
+    ] {
+        let server = format!("link A\n10 1.1 A< start ctx={context}\n11 1.1 A< end");
+        assert_eq!(sampled(&server), usize::from(expected), "{context}");
+        let client = format!("link A\n10 1.1 A> start ctx={context}\n11 1.1 A> end");
+        assert_eq!(sampled(&client), usize::from(expected), "{context}");
+    }
+    let within = |context: &str| {
+        sampled(&format!(
+            "link A
+             link C
+             10 1.1 A< start ctx=1/2/unsampled
+             11 1.1 C> start ctx={context}
+             12 1.1 C> end
+             13 1.1 A< end"
+        ))
+    };
+    assert_eq!(within("1/2/deferred"), 0);
+    assert_eq!(within("1/2"), 1);
+    assert_eq!(within("-/-/deferred"), 0);
 }
 
 #[test]

@@ -5,9 +5,10 @@
 //!                         (by its server's end only) may follow, `nat` (addresses are translated
 //!                         on the way), and `like=B`: it has the addresses of link B
 //! 10 1.2 A> start         at 10 µs thread 2 of process 1 begins the next exchange on A's client end
-//! 12 3.3 A< start         the same seen by the server; `ctx=T/S` and `ctx=T/S/unsampled` add a
-//!                         header, `pos=N` a position that is not the usual one, `answer=N` where
-//!                         the response stream stands, if that is not the usual place
+//! 12 3.3 A< start         the same seen by the server; `ctx=T/S`, `ctx=T/S/unsampled` and
+//!                         `ctx=T/S/deferred` add a header (`-` for no trace, no span), `pos=N` a
+//!                         position that is not the usual one, `answer=N` where the response stream
+//!                         stands, if that is not the usual place
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
 //! 21 1.2 begins 1.3       a thread (or with another process's id, a process) is created
 //! 22 1.3 ends
@@ -24,8 +25,9 @@ use std::fmt::Write as _;
 
 use crate::metrics::Metrics;
 use crate::model::{
-    Address, Connection, ConnectionId, Finished, Outcome, Parent, ParserEvent, RemoteContext, Role,
-    Side, Span, SpanId, SpanStatus, Started, Task, Timestamp, TraceFlags, TraceId,
+    Address, Connection, ConnectionId, Finished, Origin, Outcome, Parent, ParserEvent,
+    RemoteContext, Role, Side, Span, SpanId, SpanStatus, Started, Task, Timestamp, TraceFlags,
+    TraceId,
 };
 use crate::stitch::{IdSource, SequentialIds, StitchConfig, Stitcher};
 
@@ -263,14 +265,19 @@ fn thread(text: &str) -> Task {
 }
 
 fn context(text: &str) -> RemoteContext {
-    let parts: Vec<&str> = text.split('/').collect();
+    let mut parts = text.split('/');
+    let trace = parts.next().filter(|trace| *trace != "-");
+    let span = parts.next().filter(|span| *span != "-");
     RemoteContext {
-        trace_id: TraceId(HEADER_TRACES + number::<u128>(parts[0])),
-        span_id: SpanId(HEADER_SPANS + number::<u64>(parts[1])),
-        flags: if parts.len() > 2 {
-            TraceFlags(0)
-        } else {
-            TraceFlags::SAMPLED
+        origin: trace.map(|trace| Origin {
+            trace_id: TraceId(HEADER_TRACES + number::<u128>(trace)),
+            span_id: span.map(|span| SpanId(HEADER_SPANS + number::<u64>(span))),
+        }),
+        flags: match parts.next() {
+            None => Some(TraceFlags::SAMPLED),
+            Some("unsampled") => Some(TraceFlags::NONE),
+            Some("deferred") => None,
+            Some(other) => panic!("no such decision: {other}"),
         },
         state: Some("vendor=1".into()),
     }

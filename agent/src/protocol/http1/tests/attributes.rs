@@ -125,32 +125,3 @@ fn long_texts_are_cut() {
     assert_eq!(shown(finished, "url.path").len(), 2047);
     assert_eq!(finished.notes, ["value cut"]);
 }
-
-#[test]
-fn contexts() {
-    let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01|";
-    let answer = "out: HTTP/1.1 204 No Content||";
-    let ok = "0 server @0 1..2 complete GET /a 204";
-    let with = format!("{ok} ctx=b7ad6b7169203331");
-    check(&format!("in: GET /a HTTP/1.1|{parent}|\n{answer}"), &with);
-    check(
-        &format!("in: GET /a HTTP/1.1|{parent}{parent}|\n{answer}"),
-        ok,
-    );
-    check(
-        &format!("in: GET /a HTTP/1.1|tracestate: a=b||\n{answer}"),
-        ok,
-    );
-    let mut player = Player::new(&connection(true), Limits::default());
-    let script = format!("in: GET / HTTP/1.1|TraceState: a=1|{parent}tracestate: b=2 ||");
-    lines(&script).iter().for_each(|line| player.play(line));
-    let context = player
-        .events
-        .iter()
-        .filter_map(started)
-        .next()
-        .and_then(|s| s.context.clone());
-    let context = context.expect("a context");
-    assert_eq!(context.state.as_deref(), Some("a=1,b=2"));
-    assert!(context.flags.is_sampled());
-}

@@ -7,6 +7,7 @@
 //! receives is task 1, what sends task 2.
 
 mod attributes;
+mod contexts;
 mod exchanges;
 mod losses;
 mod properties;
@@ -121,7 +122,7 @@ fn connection(from_start: bool) -> Connection {
 impl Player {
     fn new(connection: &Connection, limits: Limits) -> Self {
         Self {
-            parser: Http1::new(connection, limits, &Arc::default()),
+            parser: Http1::new(connection, limits, &Arc::default(), &Arc::default()),
             position: START,
             time: 0,
             events: Vec::new(),
@@ -232,8 +233,9 @@ fn render(events: &[ParserEvent]) -> String {
             Some(finished) => render_finished(&mut text, finished),
             None => text.push_str(" open"),
         }
-        if let Some(context) = &start.context {
-            let _ = write!(text, " ctx={}", context.span_id);
+        let origin = start.context.as_ref().and_then(|context| context.origin);
+        if let Some(span) = origin.and_then(|origin| origin.span_id) {
+            let _ = write!(text, " ctx={span}");
         }
         text.push('\n');
     }
