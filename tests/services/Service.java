@@ -10,10 +10,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Executors;
 
-/** A plan service on the JDK's HTTP server and client: a pool of threads, blocking sockets. */
+/**
+ * A plan service on the JDK's HTTP server and client: a pool of threads, blocking sockets. With
+ * {@code -Dheard=true} it writes a line of JSON for each request: its path and its header lines.
+ */
 public final class Service {
   private static final byte[] BODY = "done\n".getBytes(StandardCharsets.UTF_8);
   private static final int THREADS = 128;
+  private static final boolean HEARD = Boolean.getBoolean("heard");
 
   public static void main(String[] arguments) throws IOException {
     var address =
@@ -26,6 +30,9 @@ public final class Service {
 
   private static void serve(HttpExchange exchange) throws IOException {
     try (exchange) {
+      if (HEARD) {
+        System.out.println(heard(exchange));
+      }
       var header = exchange.getRequestHeaders().getFirst("X-Plan");
       if (header != null) {
         new Plan(header).carryOut();
@@ -36,6 +43,21 @@ public final class Service {
       failure.printStackTrace();
       throw new IOException(failure);
     }
+  }
+
+  private static String heard(HttpExchange exchange) {
+    var lines = new ArrayList<String>();
+    exchange
+        .getRequestHeaders()
+        .forEach(
+            (name, values) ->
+                values.forEach(value -> lines.add("[" + quoted(name) + "," + quoted(value) + "]")));
+    var path = quoted(exchange.getRequestURI().getPath());
+    return "{\"path\":" + path + ",\"headers\":[" + String.join(",", lines) + "]}";
+  }
+
+  private static String quoted(String text) {
+    return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
   }
 
   private static void fetch(String url, String plan) throws IOException {

@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod collector;
 pub mod metrics;
 pub mod otlp;
 pub mod plan;
 pub mod raw;
 pub mod require;
 pub mod score;
+pub mod sdk;
 pub mod service;
 pub mod stage;
 pub mod store;

@@ -80,21 +80,28 @@ impl Runtime {
             }
             Self::Node => with(Command::new("node"), &[&source("service.js"), &listen]),
             Self::Go => with(Command::new(built(&GO)?), &[&listen]),
-            Self::Java => {
-                let classes = built(&JAVA)?;
-                // Half of the start-up time is the second compiler's; without `nodelay` each
-                // answer waits for a delayed acknowledgement.
-                let mut command = Command::new("java");
-                command
-                    .args(["-XX:TieredStopAtLevel=1", "-Xmx128m"])
-                    .args(["-Dsun.net.httpserver.nodelay=true", "-cp"])
-                    .arg(classes)
-                    .args(["Service", &listen]);
-                command
-            }
+            Self::Java => java(&[], &listen)?,
         };
         listening(stage.start(&name, command)?, port)
     }
+}
+
+/// The JDK's service, with options for the virtual machine.
+pub(crate) fn java(options: &[&str], listen: &str) -> Result<Command> {
+    let classes = built(&JAVA)?;
+    // Half of the start-up time is the second compiler's; without `nodelay` each answer waits for
+    // a delayed acknowledgement.
+    let mut command = Command::new("java");
+    command
+        .args([
+            "-XX:TieredStopAtLevel=1",
+            "-Dsun.net.httpserver.nodelay=true",
+        ])
+        .args(["-Xmx128m", "-cp"])
+        .arg(classes)
+        .args(options)
+        .args(["Service", listen]);
+    Ok(command)
 }
 
 fn python(program: &str, arguments: &[&str]) -> Result<Command> {
@@ -226,7 +233,7 @@ pub fn source(name: &str) -> String {
 }
 
 /// A service that is compiled once per run of the tests.
-struct Built {
+pub(crate) struct Built {
     output: &'static str,
     compile: fn(&Path) -> Command,
     done: OnceLock<Result<PathBuf, String>>,
@@ -234,14 +241,13 @@ struct Built {
 
 static GO: Built = Built {
     output: "target/test-services/go-service",
-    compile: |output| {
-        let mut command = Command::new("go");
-        command.args(["build", "-o"]).arg(output).arg(".");
-        command
-            .current_dir(source("go"))
-            .env("GOTOOLCHAIN", "local");
-        command
-    },
+    compile: |output| go_build("go", output),
+    done: OnceLock::new(),
+};
+
+pub(crate) static GO_SDK: Built = Built {
+    output: "target/test-services/go-sdk-service",
+    compile: |output| go_build("go-sdk", output),
     done: OnceLock::new(),
 };
 
@@ -255,7 +261,16 @@ static JAVA: Built = Built {
     done: OnceLock::new(),
 };
 
-fn built(service: &Built) -> Result<PathBuf> {
+fn go_build(module: &str, output: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(output).arg(".");
+    command
+        .current_dir(source(module))
+        .env("GOTOOLCHAIN", "local");
+    command
+}
+
+pub(crate) fn built(service: &Built) -> Result<PathBuf> {
     let done = service.done.get_or_init(|| {
         let output = require::workspace().join(service.output);
         compile((service.compile)(&output), &output).map_err(|error| format!("{error:#}"))?;

@@ -9,7 +9,7 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 16] = [
+const NEEDS: [(Sign, &str); 17] = [
     (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("curl"), "curl"),
@@ -26,6 +26,7 @@ const NEEDS: [(Sign, &str); 16] = [
     (Sign::Program("node"), "nodejs"),
     (Sign::Program("npm"), "npm"),
     (Sign::Program("javac"), "default-jdk-headless"),
+    (Sign::Program("mvn"), "maven"),
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
     (Sign::Program("bpftool"), "bpftool"),
