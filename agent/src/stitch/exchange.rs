@@ -7,8 +7,8 @@ use slotmap::new_key_type;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Attribute, ConnectionId, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus, Task,
-    Timestamp, TraceId,
+    Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus,
+    Task, Timestamp, TraceId,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -82,6 +82,21 @@ impl Exchange {
         client.start = client.start.min(server.start).max(client.not_before);
         server.not_before = client.start;
         server.start = server.start.max(client.start);
+    }
+
+    /// A request that a process sends to itself was taken for one that it passes on, because it
+    /// carries the context that its own server's end had brought: what the context names is its
+    /// parent.
+    pub fn untangle(client: &mut Self, server: &Self) {
+        if let (Some(Parent::Span { id, .. }), Some((_, named))) = (client.parent, client.header)
+            && id == server.span_id
+        {
+            client.parent = Some(Parent::Span {
+                id: named,
+                evidence: Evidence::Header,
+            });
+            client.not_before = Timestamp::default();
+        }
     }
 
     /// The span, given the shared part of its trace; `None` if it has not ended.

@@ -246,6 +246,7 @@ impl Stitcher {
             task: started.task,
             nonblocking: self.exchanges[key].nonblocking,
             header: self.exchanges[key].header,
+            telemetry: started.telemetry,
             caused,
         };
         let choice = parent::choose(
@@ -291,6 +292,7 @@ impl Stitcher {
         else {
             return;
         };
+        Exchange::untangle(client, server);
         Exchange::clamp_starts(client, server);
         client.peer = Some(server_key);
         client.place = None;
@@ -551,6 +553,7 @@ const fn parent_count(parent: Parent) -> Count {
         Parent::None(why) => match why {
             NoParent::Root => Count::ParentRoot,
             NoParent::NotServing => Count::ParentNotServing,
+            NoParent::Telemetry => Count::ParentTelemetry,
             NoParent::Ambiguous => Count::ParentAmbiguous,
             NoParent::SharedThread => Count::ParentSharedThread,
         },

@@ -3,7 +3,8 @@
 //! Decided when the request is sent, never with hindsight, because the ids leave with its bytes.
 //! Prefers no parent to a wrong one. What is asserted, in this order:
 //!
-//! 1. The request carries a context of its own: the application's word wins.
+//! 1. The request carries a context of its own: the application's word wins. Without one, a request
+//!    that carries telemetry has no parent.
 //! 2. Its thread serves exactly one request, and that says something: because it read that request
 //!    from a blocking socket, because the process has shown that work stays on its thread, or
 //!    because the process serves nothing else and never sends of its own accord.
@@ -29,6 +30,8 @@ pub(super) struct Sending {
     /// Its connection is non-blocking.
     pub nonblocking: bool,
     pub header: Option<(TraceId, SpanId)>,
+    /// It carries telemetry: see [`crate::model::Started::telemetry`].
+    pub telemetry: bool,
     /// The request is known to be received by its own process, in this trace: nothing there can
     /// have caused it.
     pub caused: Option<CellKey>,
@@ -87,6 +90,10 @@ pub(super) fn choose(
         );
         let process = process.as_deref();
         return with_header(span, forwarded, on_task, process, exchanges, stable_after);
+    }
+    if sending.telemetry {
+        // Nor does it say anything about how the process works for others.
+        return Choice::None(NoParent::Telemetry);
     }
     let choice = by_task(
         sending,

@@ -4,3 +4,4 @@ mod budgets;
 mod peers;
 mod rules;
 mod script;
+mod sdk;

@@ -4,7 +4,8 @@
 //! link A                  a TCP connection; `nonblocking`, `unix`, `late` (seen late) may follow
 //! 10 1.2 A> start         at 10 µs thread 2 of process 1 begins the next exchange on A's client end
 //! 12 3.3 A< start         the same seen by the server; `ctx=T/S` and `ctx=T/S/unsampled` add a
-//!                         header, `pos=N` a position that is not the usual one
+//!                         header, `pos=N` a position that is not the usual one, `telemetry`
+//!                         that it carries some
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
 //! 90 tick
 //! exit 3, close A>, flush
@@ -148,6 +149,7 @@ impl Script {
             start: time,
             task: thread(task),
             context: option("ctx=").map(context),
+            telemetry: more.contains(&"telemetry"),
         });
         self.stitcher
             .event(&self.connections[end], event, &mut self.out);
