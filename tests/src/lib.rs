@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod collector;
+pub mod joined;
 pub mod metrics;
 pub mod otlp;
 pub mod plan;

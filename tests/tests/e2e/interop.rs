@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clew_testbed::{Deadline, Process};
 use clew_tests::collector::{self, Collector};
-use clew_tests::plan::{Call, Hop, Request};
+use clew_tests::joined::{self, Joined, Party, one};
+use clew_tests::plan::{Call, Request};
 use clew_tests::require::Need;
-use clew_tests::sdk::{self, Heard, Sdk};
+use clew_tests::sdk::{self, Sdk};
 use clew_tests::service::{self, CURL, NGINX, Runtime};
 use clew_tests::store::Which;
 use clew_tests::{Backend, Kind, Span, Stage};
@@ -39,17 +40,6 @@ const PROPAGATIONS: &[Propagation] = &[Propagation {
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
-
-/// Who sends or serves a hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Party {
-    /// Has an SDK: makes spans, and sends their contexts.
-    Sdk,
-    /// Sends the context on that it has received.
-    Forwards,
-    /// Sends none.
-    Silent,
-}
 
 /// The stage, with a Collector for the SDKs' spans on its loopback.
 struct Setting {
@@ -141,16 +131,14 @@ impl Setting {
             .collect();
         self.send(driver, &requests, threads, "parentbased_always_on");
 
-        let hops = requests[0].hops.len();
-        assert_eq!(parties.len(), hops);
-        let senders = senders(driver, parties, &requests[0].hops);
-        let with_sdk = |of: &[Party]| of.iter().filter(|p| **p == Party::Sdk).count();
-        let of_sdks = count * (with_sdk(parties) + with_sdk(&senders));
-        let named = Which::Named(&prefix);
+        let of_one = joined::counts(&requests[0].hops, driver, parties, self.propagation.injects);
+        let [of_ours, of_sdks, heard, traces] = of_one.map(|of_one| of_one * count);
         let agent = self.stage.agent();
-        let tree = Tree {
-            propagation: self.propagation,
-            ours: agent.spans().wait(named, count * hops * 2, Stage::SOON),
+        let joined = Joined {
+            injects: self.propagation.injects,
+            ours: agent
+                .spans()
+                .wait(Which::Named(&prefix), of_ours, Stage::SOON),
             of_sdks: self.sdk_spans(&prefix, of_sdks),
             heard: services
                 .iter()
@@ -158,127 +146,32 @@ impl Setting {
                 .filter(|heard| heard.path.contains(&prefix))
                 .collect(),
         };
-        assert_eq!(tree.ours.len(), count * hops * 2, "{what}: our spans");
-        assert_eq!(tree.of_sdks.len(), of_sdks, "{what}: the SDKs' spans");
-        assert_eq!(tree.heard.len(), count * with_sdk(parties), "{what}: heard");
-        let mut traces = BTreeSet::new();
-        for request in &requests {
-            tree.check(&request.hops, &senders, parties, &mut traces);
-        }
-        // A trace of a request's own for whoever begins one, and none that two requests share.
-        let begins = |party: Option<Party>| party == Some(Party::Sdk) && !self.propagation.injects;
-        let after_silence = senders
+        assert_eq!(joined.ours.len(), of_ours, "{what}: our spans");
+        assert_eq!(joined.of_sdks.len(), of_sdks, "{what}: the SDKs' spans");
+        assert_eq!(joined.heard.len(), heard, "{what}: heard");
+        let found: BTreeSet<&str> = requests
             .iter()
-            .zip(parties)
-            .filter(|(sender, served)| **sender == Party::Silent && begins(Some(**served)));
-        assert_eq!(
-            traces.len(),
-            count * (1 + after_silence.count()),
-            "{what}: traces"
-        );
+            .flat_map(|request| joined.check(&request.hops, driver, parties))
+            .collect();
+        assert_eq!(found.len(), traces, "{what}: traces");
     }
 }
 
-/// Who sends each hop: whoever serves the hop that caused it.
-fn senders(driver: Party, parties: &[Party], hops: &[Hop]) -> Vec<Party> {
-    hops.iter()
-        .map(|hop| cause(hop, hops).map_or(driver, |at| parties[at]))
-        .collect()
-}
-
-fn cause(hop: &Hop, hops: &[Hop]) -> Option<usize> {
-    let parent = hop.parent.as_ref()?;
-    hops.iter().position(|other| other.path == *parent)
-}
-
-/// What was seen of some requests.
-struct Tree {
-    propagation: Propagation,
-    ours: Vec<Span>,
-    of_sdks: Vec<Span>,
-    heard: Vec<Heard>,
-}
-
-impl Tree {
-    /// One request: every parent is the true one, and on the wire is one context or none.
-    fn check<'a>(
-        &'a self,
-        hops: &[Hop],
-        senders: &[Party],
-        parties: &[Party],
-        traces: &mut BTreeSet<&'a str>,
-    ) {
-        // The context that each hop carried, by the span that it names.
-        let mut carried: Vec<Option<&Span>> = Vec::new();
-        for (at, hop) in hops.iter().enumerate() {
-            let cause = cause(hop, hops);
-            let client = one(&self.ours, Kind::Client, &hop.path);
-            let server = one(&self.ours, Kind::Server, &hop.path);
-            let of_cause =
-                |spans: &'a [Span]| cause.map(|cause| one(spans, Kind::Server, &hops[cause].path));
-            let passed_on = cause.and_then(|cause| carried[cause]);
-            let (context, evidence) = match senders[at] {
-                Party::Sdk => {
-                    let own = one(&self.of_sdks, Kind::Client, &hop.path);
-                    assert_child(own, of_cause(&self.of_sdks));
-                    assert_child(client, Some(own));
-                    (Some(own), Some("header"))
-                }
-                Party::Forwards => (passed_on, passed_on.map(|_| "header")),
-                Party::Silent => (self.propagation.injects.then_some(client), None),
+/// Each service's SDK has exported, and none of that is anything's consequence.
+fn check_exports(stage: &Stage, services: &[Process]) {
+    for service in services {
+        let exports = || {
+            let of_service = |span: &Span| {
+                let export = span.kind == Kind::Client && span.path() == "/v1/traces";
+                export && span.pid() == Some(service.pid())
             };
-            if senders[at] != Party::Sdk {
-                assert_child(client, of_cause(&self.ours));
-            }
-            if let Some(evidence) = evidence {
-                assert_eq!(client.parent_reason(), evidence, "{client:#?}");
-            }
-            assert_child(server, Some(client));
-            assert_eq!(server.parent_reason(), "socket", "{server:#?}");
-            traces.insert(&server.trace);
-            if parties[at] == Party::Sdk {
-                let own = one(&self.of_sdks, Kind::Server, &hop.path);
-                assert_child(own, context);
-                traces.insert(&own.trace);
-                self.check_wire(&hop.path, context);
-            }
-            carried.push(context);
+            Some(stage.agent().spans().all(of_service)).filter(|spans| !spans.is_empty())
+        };
+        let exports = Deadline::after(Stage::SOON).poll(exports);
+        for span in exports.unwrap_or_else(|| panic!("{} exports nothing", service.name())) {
+            let why = (span.parent.as_deref(), span.parent_reason());
+            assert_eq!(why, (None, "telemetry"), "{span:#?}");
         }
-    }
-
-    /// The request arrived with exactly one `traceparent`, of this span; or with none.
-    fn check_wire(&self, path: &str, context: Option<&Span>) {
-        let heard: Vec<&Heard> = self.heard.iter().filter(|h| h.path == path).collect();
-        let [heard] = heard[..] else {
-            panic!("{path} arrived {} times", heard.len());
-        };
-        let values = heard.values("traceparent");
-        let expected = context.map(|span| format!("00-{}-{}-", span.trace, span.id));
-        let equal = match (&values[..], &expected) {
-            ([], None) => true,
-            ([value], Some(expected)) => value.starts_with(expected.as_str()),
-            _ => false,
-        };
-        assert!(equal, "{path}: {values:?} where {expected:?} belongs");
-    }
-}
-
-/// The only span of its kind with the path.
-fn one<'a>(spans: &'a [Span], kind: Kind, path: &str) -> &'a Span {
-    let is_it = |span: &&Span| span.kind == kind && span.path() == path;
-    let found: Vec<&Span> = spans.iter().filter(is_it).collect();
-    let [span] = found[..] else {
-        panic!("{kind:?} spans of {path}: {found:#?} of {spans:#?}");
-    };
-    span
-}
-
-#[track_caller]
-fn assert_child(span: &Span, parent: Option<&Span>) {
-    let id = parent.map(|parent| parent.id.as_str());
-    assert_eq!(span.parent.as_deref(), id, "{span:#?} under {parent:#?}");
-    if let Some(parent) = parent {
-        assert_eq!(span.trace, parent.trace, "{span:#?} under {parent:#?}");
     }
 }
 
@@ -328,6 +221,7 @@ fn what_passes_a_context_on_between_two(backend: Backend) {
                 setting.check(&what, (Own, &parties), &call, load, &services);
             }
         }
+        check_exports(&setting.stage, &services);
     }
 }
 
@@ -353,6 +247,7 @@ fn what_passes_nothing_on_before_and_between(backend: Backend) {
                 setting.check(&what, (driver, &parties), &call, load, &services);
             }
         }
+        check_exports(&setting.stage, &services);
     }
 }
 
