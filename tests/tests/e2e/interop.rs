@@ -32,7 +32,8 @@ struct Propagation {
     injects: bool,
 }
 
-/// The modes in which every case holds. The headers of `injects` are what an SDK can read.
+/// The modes in which every case holds: each has the flags that set it. An SDK reads headers, so only
+/// those count as injected.
 const PROPAGATIONS: &[Propagation] = &[Propagation {
     arguments: &[],
     injects: false,
