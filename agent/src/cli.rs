@@ -64,10 +64,13 @@ Examples:
       sudo clew run --include-exe nginx --exclude-port 9090
   Half a minute of traces into a file:
       sudo clew run --output json --duration 30s > traces.jsonl
+  Keep a tenth of the traces that begin here, and what callers keep of theirs:
+      sudo clew run --sampling-ratio 0.1
 
 Configuration: flags come before environment variables, those before the file, that before the
 defaults. Every setting of the file has a variable: otlp.endpoint is CLEW_OTLP_ENDPOINT. The
-standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_* and OTEL_RESOURCE_ATTRIBUTES are understood.
+standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
+and OTEL_RESOURCE_ATTRIBUTES are understood.
 `clew config --describe` prints every setting with its value, its origin and what it is.
 
 Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.

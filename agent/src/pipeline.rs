@@ -17,11 +17,10 @@ use crate::{
     clock::{self, WallClock},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
-    ingest::{Command, Ingest, Outcome, Scope},
+    ingest::{Command, Ingest, Outcome, Scope, task},
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Timestamp},
-    sample::retain_sampled,
     stitch::Stitcher,
 };
 
@@ -56,6 +55,8 @@ pub struct Pipeline {
     unread: u64,
     /// The most bytes read at one look since the last housekeeping.
     most_read: u64,
+    /// It has been said that ids of others are taken for random.
+    presumption_told: bool,
     out: Outcome,
 }
 
@@ -125,6 +126,7 @@ impl Pipeline {
             housekeepings: 0,
             unread: 0,
             most_read: 0,
+            presumption_told: false,
             out: Outcome::default(),
         }
     }
@@ -210,6 +212,9 @@ impl Pipeline {
                 }
             }
         }
+        for (pid, habits) in self.stitcher.take_habits() {
+            self.kernel.controls.set_habits(pid, habits);
+        }
         for pid in self.host.changed.drain(..) {
             if self.host.excluded.contains(&pid) {
                 self.kernel.controls.exclude(pid);
@@ -221,7 +226,6 @@ impl Pipeline {
 
     /// Gives finished spans their process and wall time, and hands them to the exporter.
     fn pass_on(&mut self) {
-        retain_sampled(&mut self.out.spans, &self.metrics);
         if self.out.spans.is_empty() {
             return;
         }
@@ -256,6 +260,8 @@ impl Pipeline {
             (Counter::ChunkRingFull, Drop::ChunkRingFull),
             (Counter::EventRingFull, Drop::EventRingFull),
             (Counter::SocketStateFull, Drop::SocketStateFull),
+            (Counter::OptionNoRoom, Drop::OptionNoRoom),
+            (Counter::OptionNotPassed, Drop::OptionNotPassed),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             if total > self.metrics.drops(drop) && self.metrics.drops(drop) == 0 {
@@ -266,11 +272,20 @@ impl Pipeline {
             }
             self.metrics.set_drops(drop, total);
         }
+        if !self.presumption_told && self.metrics.counted(Count::RandomnessPresumed) > 0 {
+            self.presumption_told = true;
+            warn!(
+                "traces are sampled by the ids that callers gave them, and those do not say that \
+                 their ids are random (W3C Trace Context Level 2)"
+            );
+        }
         self.metrics
             .set_drops(Drop::ProgramMissed, self.kernel.missed_runs());
         for (counter, count) in [
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
+            (Counter::OptionSent, Count::OptionsSent),
+            (Counter::OptionReceived, Count::OptionsReceived),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
@@ -340,10 +355,24 @@ fn handle(
             });
         }
         KernelEvent::ProcessFork(fork) => {
-            host.processes
-                .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            if fork.tid == fork.pid {
+                host.processes
+                    .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            }
+            let creator = task::of_thread(fork.parent, fork.parent_tid);
+            stitcher.task_began(creator, task::of_thread(fork.pid, fork.tid));
         }
+        KernelEvent::Carried {
+            connection,
+            position,
+            carried,
+        } => ingest.carried(connection, position, carried),
+        KernelEvent::ProcessFollowed(followed) => stitcher.process_followed(followed.pid),
         KernelEvent::ProcessExit(exit) => {
+            stitcher.task_ended(task::of_thread(exit.pid, exit.tid));
+            if exit.tid != exit.pid {
+                return;
+            }
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);
             host.processes.exit(exit.pid, time);

@@ -18,7 +18,7 @@ use crate::{
     enrich::{Filter, Host, ProcFs, Processes},
     export::{self, BatchConfig, ExportConfig, OtlpConfig},
     ingest::Ingest,
-    kernel::{Backend, Kernel, KernelConfig},
+    kernel::{self, Backend, Kernel, KernelConfig},
     metrics::{Gauge, Metrics},
     observe,
     pipeline::Pipeline,
@@ -169,8 +169,10 @@ fn assemble(
         )),
     };
     let stitch = StitchConfig {
+        sampler: config.sampling.sampler(),
         max_open: limits.open_exchanges,
         max_held: limits.held_spans,
+        thread_ids: config.thread_ids,
         ..StitchConfig::default()
     };
     let root = Path::new("/");
@@ -243,6 +245,12 @@ fn kernel_config(config: &Config) -> KernelConfig {
         capture_bytes: bounded(config.capture.bytes),
         ring_bytes: bounded(config.capture.ring_size),
         max_connections: bounded(config.limits.connections),
+        sampler: config.sampling.sampler(),
+        option: if config.propagate.contains(&config::Propagate::TcpOption) {
+            kernel::cgroups(&config.scope.include.cgroups)
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod context;
 pub mod control;
 pub mod counter;
 pub mod event;
 pub mod offsets;
 pub mod process;
+pub mod sampling;
 
 /// Asserts the size of a type that crosses the boundary, at compile time.
 macro_rules! assert_size {

@@ -1,7 +1,10 @@
 //! Reading kernel and user memory, and the constants that the agent sets before loading.
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
-use clew_common::offsets::Offsets;
+use clew_common::{
+    offsets::Offsets,
+    sampling::{Threshold, randomness},
+};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
@@ -16,6 +19,21 @@ static OWN_PID: u32 = 0;
 /// How many bytes of a chunk are captured at most; the agent sets it before loading.
 #[unsafe(no_mangle)]
 static CAPTURE_BYTES: u32 = clew_common::event::CAPTURE_MAX as u32;
+
+/// 1 where the programs follow which requests are being served, so that contexts can leave with what
+/// they cause; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static FOLLOW: u32 = 0;
+
+/// Which traces that begin in the kernel are kept: the value of a
+/// [`clew_common::sampling::Threshold`]; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static SAMPLING: u64 = 0;
+
+/// 1 where that is decided again for traces that come from elsewhere; the agent sets it before
+/// loading.
+#[unsafe(no_mangle)]
+static RESAMPLE: u32 = 0;
 
 /// Reads one offset.
 ///
@@ -47,6 +65,28 @@ pub fn own_pid() -> u32 {
 pub fn capture_bytes() -> u32 {
     // SAFETY: a static.
     unsafe { core::ptr::read_volatile(&raw const CAPTURE_BYTES) }
+}
+
+/// Decides whether a trace is kept, by the low half of its id.
+#[inline(always)]
+pub fn keeps(id_low: u64) -> bool {
+    // SAFETY: a static.
+    let threshold = unsafe { core::ptr::read_volatile(&raw const SAMPLING) };
+    Threshold::new(threshold).keeps(randomness(id_low))
+}
+
+/// Whether others' decisions do not hold.
+#[inline(always)]
+pub fn resamples() -> bool {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const RESAMPLE) != 0 }
+}
+
+/// Whether contexts are passed on.
+#[inline(always)]
+pub fn follows() -> bool {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const FOLLOW) != 0 }
 }
 
 /// Reads a kernel field of any plain type.

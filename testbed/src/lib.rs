@@ -1,19 +1,26 @@
-//! Places to run real programs in: network namespaces that stand for hosts, processes, temporary
-//! directories. Each is a guard: what it made ends with it, also when a test fails half-way.
+//! Places to run real programs in: network namespaces and cgroups that stand for hosts, links
+//! between them, processes, temporary directories. Each is a guard: what it made ends with it, also
+//! when a test fails half-way.
 //!
 //! Everything here needs root, `ip` (iproute2), and nothing of the host's own network: bridges and
 //! cables live inside the namespaces, so no interface, address or port of the host is taken.
 
 #![forbid(unsafe_code)]
 
+mod cgroup;
 mod deadline;
+mod impairment;
 mod namespace;
 mod network;
+mod node;
 mod process;
 
+pub use cgroup::Cgroup;
 pub use deadline::Deadline;
+pub use impairment::Impairment;
 pub use namespace::Namespace;
 pub use network::{Host, Network};
+pub use node::{Node, Pod};
 pub use process::Process;
 
 use anyhow::Context as _;

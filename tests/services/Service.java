@@ -2,12 +2,14 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.HttpURLConnection;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
 /**
@@ -16,12 +18,15 @@ import java.util.concurrent.Executors;
  */
 public final class Service {
   private static final byte[] BODY = "done\n".getBytes(StandardCharsets.UTF_8);
-  private static final int THREADS = 128;
+  private static final int THREADS = 640;
   private static final boolean HEARD = Boolean.getBoolean("heard");
 
+  /** Makes calls that are to be under way at once: the client knows blocking calls only. */
+  private static final ExecutorService CALLERS = Executors.newCachedThreadPool();
+
   public static void main(String[] arguments) throws IOException {
-    var address =
-        new InetSocketAddress(InetAddress.getLoopbackAddress(), Integer.parseInt(arguments[0]));
+    var host = System.getenv().getOrDefault("SERVICE_ADDRESS", "127.0.0.1");
+    var address = new InetSocketAddress(host, Integer.parseInt(arguments[0]));
     var server = HttpServer.create(address, 1024);
     server.setExecutor(Executors.newFixedThreadPool(THREADS));
     server.createContext("/", Service::serve);
@@ -34,12 +39,10 @@ public final class Service {
         System.out.println(heard(exchange));
       }
       var header = exchange.getRequestHeaders().getFirst("X-Plan");
-      if (header != null) {
-        new Plan(header).carryOut();
-      }
-      exchange.sendResponseHeaders(200, BODY.length);
+      var status = header == null ? 200 : new Plan(header).carryOut();
+      exchange.sendResponseHeaders(status, BODY.length);
       exchange.getResponseBody().write(BODY);
-    } catch (IOException | RuntimeException | InterruptedException failure) {
+    } catch (Exception failure) {
       failure.printStackTrace();
       throw new IOException(failure);
     }
@@ -60,11 +63,26 @@ public final class Service {
     return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
   }
 
-  private static void fetch(String url, String plan) throws IOException {
+  /** Returns the status of the answer, read to its end. */
+  private static int fetch(String url, String plan) throws IOException {
     var connection = (HttpURLConnection) URI.create(url).toURL().openConnection();
     connection.setRequestProperty("X-Plan", plan);
-    try (var body = connection.getInputStream()) {
+    var status = connection.getResponseCode();
+    try (var body = status < 400 ? connection.getInputStream() : connection.getErrorStream()) {
       body.readAllBytes();
+    }
+    return status;
+  }
+
+  /** A call of a plan; `retry` is null where there is none. */
+  private record Call(String url, String plan, Call retry) {
+    Void carryOut() throws IOException {
+      var status = fetch(url, plan);
+      if (status != 200) {
+        if (retry == null) throw new IOException(url + " answered " + status);
+        retry.carryOut();
+      }
+      return null;
     }
   }
 
@@ -73,7 +91,9 @@ public final class Service {
     private final String text;
     private int at;
     private int workMs;
-    private final List<String[]> calls = new ArrayList<>();
+    private int status = 200;
+    private boolean atOnce;
+    private final List<Call> calls = new ArrayList<>();
 
     Plan(String text) {
       this.text = text;
@@ -81,31 +101,43 @@ public final class Service {
           key -> {
             switch (key) {
               case "work_ms" -> workMs = Integer.parseInt(raw());
-              case "calls" -> array(this::call);
+              case "status" -> status = Integer.parseInt(raw());
+              case "at_once" -> atOnce = !raw().isEmpty();
+              case "calls" -> array(() -> calls.add(call()));
               default -> raw();
             }
           });
     }
 
-    void carryOut() throws IOException, InterruptedException {
+    /** Returns the status to answer with. */
+    int carryOut() throws IOException, InterruptedException, ExecutionException {
       Thread.sleep(workMs);
-      for (var call : calls) {
-        fetch(call[0], call[1]);
+      if (atOnce) {
+        List<Callable<Void>> tasks = new ArrayList<>();
+        for (var call : calls) tasks.add(call::carryOut);
+        for (var result : CALLERS.invokeAll(tasks)) result.get();
+      } else {
+        for (var call : calls) call.carryOut();
       }
+      return status;
     }
 
-    private void call() {
-      String[] call = {null, "{}"};
+    private Call call() {
+      String[] text = {null, "{}"};
+      Call[] retry = {null};
       object(
           key -> {
-            var value = raw();
             switch (key) {
-              case "url" -> call[0] = value.substring(1, value.length() - 1);
-              case "plan" -> call[1] = value;
-              default -> {}
+              case "url" -> {
+                var quoted = raw();
+                text[0] = quoted.substring(1, quoted.length() - 1);
+              }
+              case "plan" -> text[1] = raw();
+              case "retry" -> retry[0] = call();
+              default -> raw();
             }
           });
-      calls.add(call);
+      return new Call(text[0], text[1], retry[0]);
     }
 
     private void object(java.util.function.Consumer<String> member) {

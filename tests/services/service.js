@@ -4,11 +4,22 @@ const { createHash } = require("node:crypto");
 const http = require("node:http");
 const { setTimeout: sleep } = require("node:timers/promises");
 
-const agent = new http.Agent({ keepAlive: true });
+const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 1024 });
 
+// Returns the status to answer with.
 async function carryOut(plan) {
   if (plan.work_ms) await sleep(plan.work_ms);
-  for (const call of plan.calls ?? []) await fetch(call.url, call.plan ?? {});
+  const calls = plan.calls ?? [];
+  if (plan.at_once) await Promise.all(calls.map(carryOutCall));
+  else for (const call of calls) await carryOutCall(call);
+  return plan.status ?? 200;
+}
+
+async function carryOutCall(call) {
+  const status = await fetch(call.url, call.plan ?? {});
+  if (status === 200) return;
+  if (!call.retry) throw new Error(`${call.url}: ${status}`);
+  await carryOutCall(call.retry);
 }
 
 function fetch(url, plan) {
@@ -17,9 +28,7 @@ function fetch(url, plan) {
     request.on("error", reject);
     request.on("response", (response) => {
       response.resume();
-      response.on("end", () =>
-        response.statusCode === 200 ? resolve() : reject(new Error(`${url}: ${response.statusCode}`)),
-      );
+      response.on("end", () => resolve(response.statusCode));
     });
   });
 }
@@ -30,9 +39,10 @@ function accept(key) {
 }
 
 http
-  .createServer(async (request, response) => {
+  // The caller decides how long a connection is kept.
+  .createServer({ keepAliveTimeout: 600_000 }, async (request, response) => {
     try {
-      await carryOut(JSON.parse(request.headers["x-plan"] ?? "{}"));
+      response.statusCode = await carryOut(JSON.parse(request.headers["x-plan"] ?? "{}"));
       response.end("done\n");
     } catch (error) {
       response.statusCode = 500;
@@ -49,4 +59,4 @@ http
     socket.write(`${answer.join("\r\n")}\r\n\r\n`);
     socket.pipe(socket);
   })
-  .listen({ port: Number(process.argv[2]), host: "127.0.0.1", backlog: 1024 });
+  .listen({ port: Number(process.argv[2]), host: process.env.SERVICE_ADDRESS ?? "127.0.0.1", backlog: 1024 });

@@ -4,6 +4,6 @@ from plan import BODY, carry_out
 
 
 def application(environ, start_response):
-    carry_out(environ.get("HTTP_X_PLAN"))
-    start_response("200 OK", [("Content-Length", str(len(BODY)))])
+    status = carry_out(environ.get("HTTP_X_PLAN"))
+    start_response(f"{status} Done", [("Content-Length", str(len(BODY)))])
     return [BODY]

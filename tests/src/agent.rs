@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -73,13 +74,23 @@ impl Agent {
     /// # Errors
     /// When it does not come to tracing; with what it wrote.
     pub fn start(backend: Backend, arguments: &[&str]) -> Result<Self> {
+        let binary = require::agent().map_err(|missing| anyhow!(missing))?;
+        let arguments = [&["--backend", backend.name()], arguments].concat();
+        Self::start_into(&Arc::default(), &binary, &arguments)
+    }
+
+    /// Starts an agent that exports to a store which may be others' too, and waits until it traces.
+    ///
+    /// # Errors
+    /// When it does not come to tracing; with what it wrote.
+    pub fn start_into(store: &Arc<Store>, binary: &Path, arguments: &[&str]) -> Result<Self> {
         let directory = clew_testbed::temp_dir()?;
         let metrics = free_address()?;
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "TERM", "--"])
-            .arg(require::agent().map_err(|missing| anyhow!(missing))?)
-            .args(["run", "--output", "json", "--backend", backend.name()])
+            .arg(binary)
+            .args(["run", "--output", "json"])
             .args(["--metrics-address", &metrics.to_string()])
             .args(arguments)
             // What steers the tests would read like misspelt settings of the agent's.
@@ -91,7 +102,7 @@ impl Agent {
             .env_remove("CLEW_TEST_OUTAGE")
             .stderr(File::create(directory.path().join("agent.log"))?);
 
-        let store = Arc::<Store>::default();
+        let store = Arc::clone(store);
         let faults = Arc::<Mutex<Vec<String>>>::default();
         let (started, process) = mpsc::channel();
         let reader = std::thread::spawn({
@@ -139,6 +150,17 @@ impl Agent {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(faults.is_empty(), "on the agent's output: {faults:#?}");
         &self.store
+    }
+
+    /// Scrapes its metrics, if it runs and has exported nothing but OTLP.
+    ///
+    /// # Errors
+    /// When it does not, or has; with what it wrote.
+    pub fn check(&self) -> Result<Metrics> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(faults.is_empty(), "on the agent's output: {faults:#?}");
+        drop(faults);
+        Metrics::scrape(self.metrics).with_context(|| format!("the agent wrote:\n{}", self.log()))
     }
 
     /// Scrapes its metrics.

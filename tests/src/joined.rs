@@ -162,6 +162,7 @@ mod tests {
             start: 0,
             end: 0,
             error: false,
+            flags: 1,
             attributes: [("url.path", path), ("clew.parent.evidence", why)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),

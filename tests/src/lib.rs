@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod baseline;
 pub mod collector;
 pub mod joined;
 pub mod metrics;

@@ -54,6 +54,12 @@ impl Metrics {
         sum
     }
 
+    /// The answer, in the Prometheus text format.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// All drops that have this reason.
     #[must_use]
     pub fn drops(&self, reason: &str) -> f64 {

@@ -38,6 +38,8 @@ pub struct Span {
     pub end: u64,
     /// Whether its status is `Error`.
     pub error: bool,
+    /// `Span.flags`: the lowest 8 bits are those of `traceparent`.
+    pub flags: u32,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
     /// Its resource's attributes, as text.
@@ -156,6 +158,8 @@ struct RawSpan {
     attributes: Vec<KeyValue>,
     /// `null` where the exporter leaves it at its default (ProtoJSON allows that).
     status: Option<Status>,
+    #[serde(default)]
+    flags: u32,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +198,7 @@ impl RawSpan {
             end: nanos(&self.end_time_unix_nano)?,
             // `Status.STATUS_CODE_ERROR`.
             error: self.status.is_some_and(|status| status.code == 2),
+            flags: self.flags,
             attributes: texts(&self.attributes),
             resource: resource.clone(),
         })
@@ -282,6 +287,7 @@ mod tests {
         assert_eq!(server.parent_reason(), "socket");
         assert_eq!((server.service(), server.pid()), ("nginx", Some(42)));
         assert!(server.error && !client.error);
+        assert_eq!((server.flags, client.flags), (0x101, 0));
         assert_eq!((client.kind, client.path()), (Kind::Client, "/s/r.1"));
         assert_eq!(client.parent, None);
     }

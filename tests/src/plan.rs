@@ -16,13 +16,27 @@ pub struct Hop {
     pub request: String,
 }
 
+/// How a service makes its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// One after another.
+    InTurn,
+    /// All are sent by the task that serves the request, before it reads an answer. (By a runtime
+    /// without a means for that: all at once, as programs in it usually do that.)
+    AtOnce,
+    /// Each is made by a thread that was begun for it.
+    OnThreads,
+}
+
 /// A call that the driver or a service makes.
 #[derive(Clone, Debug)]
 pub struct Call {
     base: String,
     proxies: Vec<&'static str>,
     work_ms: u32,
+    order: Order,
     calls: Vec<Call>,
+    fails_first: bool,
 }
 
 impl Call {
@@ -33,7 +47,9 @@ impl Call {
             base: base.to_owned(),
             proxies: Vec::new(),
             work_ms: 0,
+            order: Order::InTurn,
             calls: Vec::new(),
+            fails_first: false,
         }
     }
 
@@ -49,6 +65,21 @@ impl Call {
     #[must_use]
     pub fn working(mut self, milliseconds: u32) -> Self {
         self.work_ms = milliseconds;
+        self
+    }
+
+    /// How the service makes its calls; without it, in turn.
+    #[must_use]
+    pub fn making_them(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// The service first answers 503, without making its calls, and is called again. Only for what a
+    /// service calls: the driver repeats nothing.
+    #[must_use]
+    pub fn failing_first(mut self) -> Self {
+        self.fails_first = true;
         self
     }
 
@@ -99,12 +130,39 @@ impl Call {
         let calls: Vec<Value> = self
             .calls
             .iter()
-            .map(|call| {
-                let (url, plan) = call.spread(request, Some(path.clone()), number, hops);
-                json!({"url": url, "plan": plan})
-            })
+            .map(|call| call.spread_with_retry(request, &path, number, hops))
             .collect();
-        (url, json!({"work_ms": self.work_ms, "calls": calls}))
+        let mut plan = json!({"work_ms": self.work_ms, "calls": calls});
+        match self.order {
+            Order::InTurn => {}
+            Order::AtOnce => plan["at_once"] = "task".into(),
+            Order::OnThreads => plan["at_once"] = "threads".into(),
+        }
+        (url, plan)
+    }
+
+    /// The call as the service with the path `parent` makes it.
+    fn spread_with_retry(
+        &self,
+        request: &str,
+        parent: &str,
+        number: &mut u32,
+        hops: &mut Vec<Hop>,
+    ) -> Value {
+        let mut spread = |call: &Self| {
+            let (url, plan) = call.spread(request, Some(parent.to_owned()), number, hops);
+            json!({"url": url, "plan": plan})
+        };
+        if !self.fails_first {
+            return spread(self);
+        }
+        let mut first = spread(&Self {
+            calls: Vec::new(),
+            ..self.clone()
+        });
+        first["plan"]["status"] = 503.into();
+        first["retry"] = spread(self);
+        first
     }
 }
 
@@ -155,6 +213,44 @@ mod tests {
                 ("/s/t-0.2", Some("/nginx/haproxy/s/t-0.1")),
                 ("/s/t-0.3", Some("/s/t-0.2")),
                 ("/s/t-0.4", Some("/nginx/haproxy/s/t-0.1")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_that_is_repeated_beside_another() {
+        let call = Call::to("http://a:1")
+            .making_them(Order::AtOnce)
+            .calling(
+                Call::to("http://b:2")
+                    .failing_first()
+                    .calling(Call::to("http://c:3")),
+            )
+            .calling(Call::to("http://d:4"));
+        let request = call.request("t-0");
+        assert_eq!(
+            request.plan,
+            concat!(
+                r#"{"at_once":"task","calls":[{"plan":{"calls":[],"status":503,"work_ms":0},"#,
+                r#""retry":{"plan":{"calls":[{"plan":{"calls":[],"work_ms":0},"#,
+                r#""url":"http://c:3/s/t-0.4"}],"work_ms":0},"url":"http://b:2/s/t-0.3"},"#,
+                r#""url":"http://b:2/s/t-0.2"},{"plan":{"calls":[],"work_ms":0},"#,
+                r#""url":"http://d:4/s/t-0.5"}],"work_ms":0}"#
+            )
+        );
+        let hops: Vec<_> = request
+            .hops
+            .iter()
+            .map(|hop| (hop.path.as_str(), hop.parent.as_deref()))
+            .collect();
+        assert_eq!(
+            hops,
+            [
+                ("/s/t-0.1", None),
+                ("/s/t-0.2", Some("/s/t-0.1")),
+                ("/s/t-0.3", Some("/s/t-0.1")),
+                ("/s/t-0.4", Some("/s/t-0.3")),
+                ("/s/t-0.5", Some("/s/t-0.1")),
             ]
         );
     }

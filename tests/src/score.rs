@@ -21,6 +21,20 @@ pub struct Asserted {
     pub dangling: usize,
 }
 
+/// The figures of one kind of span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfKind {
+    /// Exchanges that took place.
+    pub exchanges: usize,
+    /// Those that have a span.
+    pub found: usize,
+    /// Spans that have a parent in truth. A client's is the request that its process was serving, a
+    /// server's the request at the other end of the connection.
+    pub true_parents: usize,
+    /// Parents that were asserted.
+    pub asserted: Asserted,
+}
+
 /// The figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Score {
@@ -32,6 +46,8 @@ pub struct Score {
     pub surplus: usize,
     /// Spans that have a parent in truth.
     pub true_parents: usize,
+    /// The same, and more, by kind.
+    pub kinds: BTreeMap<Kind, OfKind>,
     /// Parents that were asserted, by evidence.
     pub asserted: BTreeMap<String, Asserted>,
     /// Spans without a parent although there is a true one, by the reason they give.
@@ -74,11 +90,15 @@ impl Score {
                     Kind::Server => Some((hop.path.as_str(), Kind::Client)),
                 };
                 score.true_parents += usize::from(truth.is_some());
+                let of_kind = score.kinds.entry(kind).or_default();
+                of_kind.exchanges += 1;
+                of_kind.true_parents += usize::from(truth.is_some());
                 let Some(span) = by_exchange.get(&(hop.path.as_str(), kind)) else {
                     broken.insert(request);
                     score.fault(format!("no {kind:?} span for {}", hop.path));
                     continue;
                 };
+                of_kind.found += 1;
                 traces_of_request
                     .entry(request)
                     .or_default()
@@ -142,7 +162,11 @@ impl Score {
             let Some((path, _)) = truth else {
                 return true;
             };
-            let reason = span.parent_reason().to_owned();
+            // A span that calls itself the root of a trace has no reason to give.
+            let reason = match span.parent_reason() {
+                "" => "root".to_owned(),
+                reason => reason.to_owned(),
+            };
             self.fault(format!(
                 "{:?} span of {} has no parent ({reason}), truly {path}",
                 span.kind,
@@ -158,9 +182,12 @@ impl Score {
             .asserted
             .entry(span.parent_reason().to_owned())
             .or_default();
-        of_evidence.all += 1;
-        of_evidence.right += usize::from(right);
-        of_evidence.dangling += usize::from(found.is_none());
+        let of_kind = &mut self.kinds.entry(span.kind).or_default().asserted;
+        for asserted in [of_evidence, of_kind] {
+            asserted.all += 1;
+            asserted.right += usize::from(right);
+            asserted.dangling += usize::from(found.is_none());
+        }
         if !right {
             self.fault(format!(
                 "{:?} span of {} ({}) has parent {found:?}, truly {truth:?}",
@@ -290,6 +317,7 @@ mod tests {
                 start: 1,
                 end: 2,
                 error: false,
+                flags: 0x101,
                 attributes: BTreeMap::from([
                     ("url.path".to_owned(), hop.path.clone()),
                     ("clew.parent.evidence".to_owned(), evidence.to_owned()),
@@ -332,6 +360,17 @@ mod tests {
                 dangling: 0
             }
         );
+        let [server, client] = [Kind::Server, Kind::Client].map(|kind| score.kinds[&kind]);
+        assert_eq!(
+            (server.exchanges, server.found, server.true_parents),
+            (4, 4, 4)
+        );
+        assert_eq!(
+            (client.exchanges, client.found, client.true_parents),
+            (4, 4, 2)
+        );
+        assert_eq!(server.asserted, score.asserted["socket"]);
+        assert_eq!(client.asserted, score.asserted["thread"]);
         assert_eq!((score.requests, score.exact_traces), (2, 2));
     }
 

@@ -1,5 +1,6 @@
 //! The programs under trace: how each is started.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,12 +27,19 @@ pub enum Runtime {
     Node,
     /// Go's `net/http`: goroutines.
     Go,
-    /// The JDK's HTTP server and client: a pool of threads.
+    /// The JDK's HTTP server and client: a thread that waits for requests hands each connection that
+    /// has one to a pool of threads.
     Java,
+    /// Python again: this many threads that accept connections themselves.
+    AcceptingThreads(u16),
+    /// Python again: this many processes, forked beforehand, that accept connections themselves.
+    AcceptingProcesses(u16),
+    /// Python again: one thread reads all requests and hands them, through a pipe, to this many others.
+    HandingOn(u16),
 }
 
 impl Runtime {
-    /// All of them.
+    /// All that have no fixed number of workers.
     pub const ALL: &'static [Self] = &[
         Self::Python,
         Self::Gunicorn,
@@ -53,7 +61,14 @@ impl Runtime {
     /// sockets: then that thread is proof of a parent at any concurrency.
     #[must_use]
     pub const fn has_thread_per_request(self) -> bool {
-        matches!(self, Self::Python | Self::Gunicorn | Self::Java)
+        matches!(
+            self,
+            Self::Python
+                | Self::Gunicorn
+                | Self::Java
+                | Self::AcceptingThreads(_)
+                | Self::AcceptingProcesses(_)
+        )
     }
 
     /// Starts its service on a port of the stage's loopback, and waits until it listens.
@@ -62,54 +77,81 @@ impl Runtime {
     /// When it cannot be built or does not listen.
     pub fn start(self, stage: &Stage, port: u16) -> Result<Process> {
         let name = format!("{self:?}-{port}");
-        let listen = port.to_string();
-        let command = match self {
-            Self::Python => python("service.py", &[&listen])?,
+        let command = self.command((Ipv4Addr::LOCALHOST, port).into())?;
+        listening(stage.start(&name, command)?, port)
+    }
+
+    /// The command of its service, which listens at the address.
+    ///
+    /// # Errors
+    /// When it cannot be built, or what it needs is not there.
+    pub fn command(self, address: SocketAddr) -> Result<Command> {
+        let port = address.port().to_string();
+        let workers = |kind: &[&str], workers: u16| {
+            let workers = workers.to_string();
+            [&[port.as_str()], kind, &[workers.as_str()]]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let mut command = match self {
+            Self::Python => python("service.py", &[&port])?,
             Self::Gunicorn => {
-                let bind = format!("127.0.0.1:{port}");
-                let options = ["--bind", &bind, "--worker-class", "gthread"];
-                let sizes = ["--threads=128", "--keep-alive=60", "--backlog=1024"];
-                wsgi("gunicorn", &[&options[..], &sizes].concat())?
+                let bind = format!("--bind={address}");
+                let options = [&bind, "--worker-class=gthread", "--threads=128"];
+                let more = ["--keep-alive=60", "--backlog=1024"];
+                wsgi("gunicorn", &[&options[..], &more].concat())?
             }
             Self::Waitress => {
-                let listen = format!("--listen=127.0.0.1:{port}");
+                let listen = format!("--listen={address}");
                 wsgi(
                     "waitress",
                     &[&listen, "--threads=64", "--channel-timeout=600"],
                 )?
             }
-            Self::Node => with(Command::new("node"), &[&source("service.js"), &listen]),
-            Self::Go => with(Command::new(built(&GO)?), &[&listen]),
-            Self::Java => java(&[], &listen)?,
+            Self::Node => with(Command::new("node"), &[&source("service.js"), &port]),
+            Self::Go => with(Command::new(built(&GO)?), &[&port]),
+            Self::Java => java(&[], &port)?,
+            Self::AcceptingThreads(number) => {
+                python("accepting.py", &workers(&["threads"], number))?
+            }
+            Self::AcceptingProcesses(number) => {
+                python("accepting.py", &workers(&["processes"], number))?
+            }
+            Self::HandingOn(number) => python("handing.py", &workers(&[], number))?,
         };
-        listening(stage.start(&name, command)?, port)
+        command.env("SERVICE_ADDRESS", address.ip().to_string());
+        Ok(command)
     }
 }
 
-/// The JDK's service, with options for the virtual machine.
-pub(crate) fn java(options: &[&str], listen: &str) -> Result<Command> {
-    let classes = built(&JAVA)?;
-    // Half of the start-up time is the second compiler's; without `nodelay` each answer waits for
-    // a delayed acknowledgement.
-    let mut command = Command::new("java");
+/// Half of the JVM's start-up time is the second compiler's. Without `nodelay` each answer waits for
+/// a delayed acknowledgement; the others are how many connections are kept, and for how long.
+const JAVA_OPTIONS: [&str; 6] = [
+    "-XX:TieredStopAtLevel=1",
+    "-Xmx128m",
+    "-Dsun.net.httpserver.nodelay=true",
+    "-Dsun.net.httpserver.maxIdleConnections=2048",
+    "-Dsun.net.httpserver.idleInterval=600",
+    "-Dhttp.maxConnections=1024",
+];
+
+/// The JDK's service, with further options for the virtual machine.
+pub(crate) fn java(options: &[&str], port: &str) -> Result<Command> {
+    let mut command = with(with(Command::new("java"), &JAVA_OPTIONS), options);
     command
-        .args([
-            "-XX:TieredStopAtLevel=1",
-            "-Dsun.net.httpserver.nodelay=true",
-        ])
-        .args(["-Xmx128m", "-cp"])
-        .arg(classes)
-        .args(options)
-        .args(["Service", listen]);
+        .arg("-cp")
+        .arg(built(&JAVA)?)
+        .args(["Service", port]);
     Ok(command)
 }
 
-fn python(program: &str, arguments: &[&str]) -> Result<Command> {
+fn python(program: &str, arguments: &[impl AsRef<OsStr>]) -> Result<Command> {
     let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
-    Ok(with(
-        with(Command::new(python), &[&source(program)]),
-        arguments,
-    ))
+    let mut command = with(Command::new(python), &[&source(program)]);
+    command.args(arguments);
+    Ok(command)
 }
 
 /// A WSGI server with `tests/services/wsgi.py`.
@@ -173,6 +215,8 @@ pub fn nginx_command(stage: &Stage, name: &str, http: &str) -> Result<Command> {
 pub const NGINX: Need = Need::Program("nginx");
 /// curl.
 pub const CURL: Need = Need::Program("curl");
+/// nft, to translate addresses.
+pub const NFT: Need = Need::Program("nft");
 /// HAProxy.
 pub const HAPROXY: Need = Need::Program("haproxy");
 /// The load generator wrk.

@@ -34,6 +34,12 @@ impl Store {
         }
     }
 
+    /// Forgets what has come so far.
+    pub fn clear(&self) {
+        let mut by_request = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        by_request.clear();
+    }
+
     /// The spans so far.
     #[must_use]
     pub fn of(&self, which: Which<'_>) -> Vec<Span> {

@@ -37,6 +37,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", help_heading = "Output")]
     pub duration: Option<String>,
 
+    /// Name on each span the thread that received or sent its request, by the kernel's number
+    /// (clew.thread.id) [env: CLEW_THREAD_IDS]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        help_heading = "Output",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub thread_ids: Option<String>,
+
     /// The receiver [default: http://localhost:4317] [env: OTEL_EXPORTER_OTLP_ENDPOINT,
     /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT]
     #[arg(long, value_name = "URL", help_heading = "OTLP export")]
@@ -147,6 +159,29 @@ pub struct RunArgs {
     )]
     pub exclude_port: Vec<String>,
 
+    /// Which traces are kept: those that their caller keeps, and of those that begin on this host all,
+    /// none or a part. Without parentbased_, the caller has no say [default: parentbased_always_on;
+    /// parentbased_traceidratio if a ratio is given] [env: OTEL_TRACES_SAMPLER]
+    #[arg(
+        long,
+        value_name = "SAMPLER",
+        help_heading = "Sampling",
+        value_parser = [
+            "always_on",
+            "always_off",
+            "traceidratio",
+            "parentbased_always_on",
+            "parentbased_always_off",
+            "parentbased_traceidratio",
+        ]
+    )]
+    pub sampler: Option<String>,
+
+    /// The part of all traces that a sampler by ratio keeps, such as 0.25. Hosts with the same ratio
+    /// keep the same traces [default: 1] [env: OTEL_TRACES_SAMPLER_ARG]
+    #[arg(long, value_name = "RATIO", help_heading = "Sampling")]
+    pub sampling_ratio: Option<String>,
+
     /// Which kernel hooks to use [default: auto, the best that works] [env: CLEW_CAPTURE_BACKEND]
     #[arg(
         long,
@@ -164,6 +199,16 @@ pub struct RunArgs {
     /// CLEW_CAPTURE_RING_SIZE]
     #[arg(long, value_name = "SIZE", help_heading = "Capture")]
     pub ring_size: Option<String>,
+
+    /// How trace contexts leave with the requests of traced processes; may be repeated [default:
+    /// tcp-option] [env: CLEW_PROPAGATE]
+    #[arg(
+        long,
+        value_name = "MODE",
+        help_heading = "Propagation",
+        value_parser = ["off", "tcp-option"]
+    )]
+    pub propagate: Vec<String>,
 
     /// Print the agent's counters to standard error, every 10s or as given (--stats=1s) [env:
     /// CLEW_METRICS_STATS_INTERVAL]
@@ -204,6 +249,7 @@ impl RunArgs {
         let all: &[(&'static str, &'static str, &[String])] = &[
             ("--output", "outputs", &self.output),
             ("--duration", "duration", self.duration.as_slice()),
+            ("--thread-ids", "thread_ids", self.thread_ids.as_slice()),
             ("--endpoint", "otlp.endpoint", self.endpoint.as_slice()),
             ("--protocol", "otlp.protocol", self.protocol.as_slice()),
             ("--header", "otlp.headers", &self.header),
@@ -246,6 +292,12 @@ impl RunArgs {
             ),
             ("--include-port", "scope.include.ports", &self.include_port),
             ("--exclude-port", "scope.exclude.ports", &self.exclude_port),
+            ("--sampler", "sampling.sampler", self.sampler.as_slice()),
+            (
+                "--sampling-ratio",
+                "sampling.ratio",
+                self.sampling_ratio.as_slice(),
+            ),
             ("--backend", "capture.backend", self.backend.as_slice()),
             (
                 "--capture-bytes",
@@ -257,6 +309,7 @@ impl RunArgs {
                 "capture.ring_size",
                 self.ring_size.as_slice(),
             ),
+            ("--propagate", "propagate", &self.propagate),
             ("--stats", "metrics.stats_interval", self.stats.as_slice()),
             (
                 "--metrics-address",

@@ -14,6 +14,7 @@ mod origin;
 mod otel;
 mod otlp;
 mod print;
+mod sampling;
 mod scope;
 mod sections;
 mod value;
@@ -30,8 +31,11 @@ pub use origin::Origin;
 pub(crate) use otel::pairs as parse_pairs;
 pub use otlp::{Batch, Compression, Otlp, OtlpProtocol};
 pub use print::print_effective;
+pub use sampling::{Ratio, SamplerName, Sampling};
 pub use scope::{Rules, Scope};
-pub use sections::{Backend, Capture, Config, Log, LogFormat, Metrics, Output, Redaction};
+pub use sections::{
+    Backend, Capture, Config, Log, LogFormat, Metrics, Output, Propagate, Redaction,
+};
 pub use value::{PortRange, Setting, Size};
 pub use yaml::Mark;
 

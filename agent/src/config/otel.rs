@@ -81,6 +81,25 @@ pub fn number(name: &'static str) -> [Standard<usize>; 1] {
     }]
 }
 
+/// `OTEL_TRACES_SAMPLER`. Names of choices count in any case ("Enum").
+pub fn sampler<T: Setting>() -> [Standard<T>; 1] {
+    [Standard {
+        name: "OTEL_TRACES_SAMPLER",
+        read: |text| T::read(&text.to_ascii_lowercase()),
+    }]
+}
+
+/// The sampler's argument.
+pub const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+/// [`SAMPLER_ARGUMENT`], for samplers that take a ratio.
+pub fn sampler_argument<T: Setting>() -> [Standard<T>; 1] {
+    [Standard {
+        name: SAMPLER_ARGUMENT,
+        read: T::read,
+    }]
+}
+
 fn milliseconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(number @ 1..=86_400_000) => Ok(Duration::from_millis(number)),

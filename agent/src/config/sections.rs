@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::origin::Origin;
 use super::otel;
 use super::otlp::{Batch, Otlp};
+use super::sampling::Sampling;
 use super::scope::Scope;
 use super::value::{Setting, Size, choice};
 
@@ -37,6 +38,16 @@ choice! {
 }
 
 choice! {
+    /// How trace contexts leave with the requests that traced processes send.
+    Propagate {
+        /// They do not.
+        Off = "off",
+        /// In a TCP option, which needs an agent at the other end too.
+        TcpOption = "tcp-option",
+    }
+}
+
+choice! {
     /// How log lines look.
     LogFormat {
         /// For people.
@@ -58,10 +69,16 @@ pub struct Config {
     /// Attributes of every resource, as the agent's `OTEL_RESOURCE_ATTRIBUTES` gives them; what a
     /// traced process says of itself is stronger. Never holds `service.*`.
     pub resource_attributes: Pairs,
+    /// Whether spans name the thread that received or sent their request.
+    pub thread_ids: bool,
     /// Capture in the kernel.
     pub capture: Capture,
+    /// How trace contexts leave with requests: empty for not at all.
+    pub propagate: Vec<Propagate>,
     /// What is traced.
     pub scope: Scope,
+    /// Which traces are kept.
+    pub sampling: Sampling,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -128,8 +145,16 @@ impl Config {
             outputs: choose_outputs(outputs, terminal, layers),
             batch: Batch::read(layers),
             resource_attributes: resource_attributes(layers),
+            thread_ids: layers.value(
+                "thread_ids",
+                &[],
+                "Name on each span the thread that received or sent its request (clew.thread.id).",
+                false,
+            ),
             capture: Capture::read(layers),
+            propagate: propagate(layers),
             scope: Scope::read(layers),
+            sampling: Sampling::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(
@@ -240,6 +265,21 @@ fn resource_attributes(layers: &mut Layers<'_>) -> Pairs {
         );
     }
     attributes
+}
+
+fn propagate(layers: &mut Layers<'_>) -> Vec<Propagate> {
+    let mut modes = layers.list(
+        "propagate",
+        "How trace contexts leave with requests: tcp-option (agents at both ends), or off.",
+        vec![Propagate::TcpOption],
+    );
+    if modes.contains(&Propagate::Off) {
+        if modes.len() > 1 {
+            layers.refuse("propagate", "`off` goes with nothing else");
+        }
+        modes.clear();
+    }
+    modes
 }
 
 impl Capture {

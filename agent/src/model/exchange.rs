@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Attribute, RemoteContext, SpanStatus, Task, Timestamp};
+use super::{Attribute, Carried, RemoteContext, SpanStatus, Task, Timestamp};
 
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +58,8 @@ pub struct Started {
     pub context: Option<RemoteContext>,
     /// It carries telemetry, which programs send of their own accord whatever they are serving.
     pub telemetry: bool,
+    /// What the kernel knows of its context. Parsers give `None`; it is added after them.
+    pub carried: Option<Carried>,
 }
 
 /// How an exchange ended.

@@ -28,6 +28,8 @@ pub enum SpanStatus {
 pub enum Evidence {
     /// The request carried a context in a header.
     Header,
+    /// The request's segment carried a context in a TCP option.
+    TcpOption,
     /// Both ends of the connection are on this host: the parent is the span at the other end.
     Socket,
     /// The thread that sent the request was serving the parent, and nothing else.
@@ -42,6 +44,7 @@ impl Evidence {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Header => "header",
+            Self::TcpOption => "tcp_option",
             Self::Socket => "socket",
             Self::Thread => "thread",
             Self::Timing => "timing",
@@ -63,6 +66,9 @@ pub enum NoParent {
     /// Other requests are open in the process, and its threads are known (or must be feared) to
     /// run several at a time.
     SharedThread,
+    /// The request left with the context of another trace than the one that its cause turned out to
+    /// belong to.
+    OtherTrace,
 }
 
 impl NoParent {
@@ -70,7 +76,10 @@ impl NoParent {
     /// in which a trace begins.
     #[must_use]
     pub const fn is_doubt(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::SharedThread)
+        matches!(
+            self,
+            Self::Ambiguous | Self::SharedThread | Self::OtherTrace
+        )
     }
 
     /// The value of `clew.parent.none`.
@@ -82,6 +91,7 @@ impl NoParent {
             Self::Telemetry => "telemetry",
             Self::Ambiguous => "ambiguous",
             Self::SharedThread => "shared_thread",
+            Self::OtherTrace => "other_trace",
         }
     }
 }
@@ -107,9 +117,9 @@ pub struct Span {
     pub trace_id: TraceId,
     /// Its own id.
     pub span_id: SpanId,
-    /// Flags that came with the trace (sampled, for a trace that began here).
+    /// The trace's flags, as they go on.
     pub flags: TraceFlags,
-    /// `tracestate` that came with the trace.
+    /// The trace's `tracestate`, as it goes on.
     pub state: Option<Box<str>>,
     /// Parent.
     pub parent: Parent,

@@ -1,18 +1,11 @@
-//! Keep or drop: spans of traces that their caller did not sample are not exported.
+//! Which traces are kept.
+//!
+//! The decision is made once for a trace, when its root begins or when a context from elsewhere
+//! arrives; [`crate::stitch`] keeps it in the trace's cell, where all its spans share it. It is a
+//! function of the trace's own randomness, so that all agents with the same sampler decide alike
+//! ([`clew_common::sampling`]). See `docs/decisions/0008-sampling.md`.
 
-use crate::metrics::{Count, Metrics};
-use crate::model::Span;
+mod sampler;
+mod tracestate;
 
-/// Removes the spans whose trace is not sampled, and counts them.
-///
-/// The decision is the one that came with the trace (W3C Trace Context, section 3.2.2.5.1); a trace
-/// that began here is sampled. Spans of one trace share their cell's flags, so that a trace is kept
-/// or dropped whole.
-pub fn retain_sampled(spans: &mut Vec<Span>, metrics: &Metrics) {
-    let before = spans.len();
-    spans.retain(|span| span.flags.is_sampled());
-    let dropped = before - spans.len();
-    if dropped > 0 {
-        metrics.count(Count::SpansUnsampled, dropped as u64);
-    }
-}
+pub use sampler::{Decision, Root, Sampler};

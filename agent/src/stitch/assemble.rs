@@ -3,16 +3,16 @@
 
 use std::net::SocketAddr;
 
-use crate::model::{Address, Attribute, Connection, Side};
+use crate::model::{Address, Attribute, Side, Task};
 
 /// Adds the attributes of the connection that the protocol did not give.
 ///
 /// An address and its port go together: where the protocol named the address (`Host`,
 /// `Forwarded`), the connection's port may be another host's, and is left out.
 /// `network.local.*` is opt-in in the conventions and says nothing here that `server.*` does not.
-pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Connection, side: Side) {
+pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Address, side: Side) {
     attributes.reserve(8);
-    match &connection.address {
+    match connection {
         Address::Tcp { local, remote } => {
             let family = if remote.is_ipv4() { "ipv4" } else { "ipv6" };
             add(attributes, "network.type", || family.into());
@@ -38,6 +38,14 @@ pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Connecti
             }
         }
     }
+}
+
+/// Names the thread that completed the request's head: the one that received or sent it.
+///
+/// Not `thread.id`: the conventions mean by that the number which the language's runtime gives to a
+/// thread, as opposed to the kernel's.
+pub(super) fn add_thread(attributes: &mut Vec<Attribute>, task: Task) {
+    attributes.push(Attribute::new("clew.thread.id", i64::from(task.tid)));
 }
 
 fn has(attributes: &[Attribute], key: &str) -> bool {

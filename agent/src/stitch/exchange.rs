@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use slotmap::new_key_type;
 
+use super::assemble::add_network;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus,
-    Task, Timestamp, TraceId,
+    Address, Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind,
+    SpanStatus, Task, Timestamp, TraceId,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -33,8 +34,10 @@ pub(super) struct Exchange {
     pub start: Timestamp,
     pub span_id: SpanId,
     pub cell: CellKey,
-    /// The context that the request carried.
+    /// The context that the request's header carried.
     pub header: Option<(TraceId, SpanId)>,
+    /// The context that a received request came with, in whatever way.
+    pub arrived: Option<Arrived>,
     /// `None` while the other end may still turn up.
     pub parent: Option<Parent>,
     /// The parent's start: a child does not begin before it.
@@ -56,6 +59,14 @@ pub(super) struct Exchange {
     pub ended: Option<Ended>,
 }
 
+/// The context that a request came with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub trace: TraceId,
+    pub span: SpanId,
+    pub evidence: Evidence,
+}
+
 /// Where an open server exchange sits in the lists of its task and its process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seats {
@@ -70,7 +81,10 @@ pub(super) struct Ended {
     pub end: Timestamp,
     pub name: Cow<'static, str>,
     pub status: SpanStatus,
+    /// The protocol's.
     pub attributes: Vec<Attribute>,
+    /// The connection's, which become attributes only of a span that is kept.
+    pub address: Address,
     pub notes: Vec<Note>,
     pub pid: u32,
 }
@@ -105,6 +119,7 @@ impl Exchange {
         if self.other_trace {
             ended.notes.push(NOTE_OTHER_TRACE);
         }
+        add_network(&mut ended.attributes, &ended.address, self.side);
         let end = self
             .not_after
             .map_or(ended.end, |limit| ended.end.min(limit))

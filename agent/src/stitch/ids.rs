@@ -12,6 +12,9 @@ pub trait IdSource: Send {
     fn trace_id(&mut self) -> TraceId;
     /// A new span id.
     fn span_id(&mut self) -> SpanId;
+    /// Whether the last 56 bits of its trace ids are random, each value as likely as any other (W3C
+    /// Trace Context Level 2, "Random Trace ID Flag").
+    fn is_random(&self) -> bool;
 }
 
 /// Random ids.
@@ -41,6 +44,10 @@ impl IdSource for RandomIds {
     fn span_id(&mut self) -> SpanId {
         SpanId(self.0.next_u64().max(1))
     }
+
+    fn is_random(&self) -> bool {
+        true
+    }
 }
 
 /// Ids that count from 1: the same events give the same spans, for tests and replays.
@@ -59,5 +66,9 @@ impl IdSource for SequentialIds {
     fn span_id(&mut self) -> SpanId {
         self.spans += 1;
         SpanId(self.spans)
+    }
+
+    fn is_random(&self) -> bool {
+        false
     }
 }

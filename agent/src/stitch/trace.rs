@@ -8,14 +8,18 @@
 use slotmap::{SlotMap, new_key_type};
 
 use super::exchange::ExchangeKey;
-use crate::model::{RemoteContext, TraceFlags, TraceId};
+use super::ids::IdSource;
+use crate::metrics::{Count, Metrics};
+use crate::model::{Carried, Origin, RemoteContext, TraceFlags, TraceId};
+use crate::sample::Sampler;
 
 new_key_type! {
     /// A cell in [`Traces`].
     pub(super) struct CellKey;
 }
 
-/// What all spans of a trace share.
+/// What all spans of a trace share. Whether it is sampled is decided when this is made, and holds
+/// for whatever becomes part of the trace.
 #[derive(Debug)]
 pub(super) struct Trace {
     pub id: TraceId,
@@ -25,20 +29,55 @@ pub(super) struct Trace {
 
 impl Trace {
     /// A trace that begins on this host.
-    pub fn begun_here(id: TraceId) -> Self {
+    pub fn begun_here(ids: &mut dyn IdSource, sampler: Sampler) -> Self {
+        let id = ids.trace_id();
+        let flags = match ids.is_random() {
+            true => TraceFlags::RANDOM,
+            false => TraceFlags::default(),
+        };
+        let decision = sampler.begin(id);
         Self {
             id,
-            flags: TraceFlags::SAMPLED,
-            state: None,
+            flags: flags.with_sampled(decision.sampled),
+            state: decision.state,
+        }
+    }
+
+    /// The trace that the kernel gave to a message.
+    ///
+    /// Where it begins with the message the kernel has decided about it as is decided here, by the
+    /// same function of its id.
+    pub fn of_kernel(carried: &Carried, sampler: Sampler) -> Self {
+        let id = carried.trace_id;
+        let came = matches!(carried.origin, Origin::Option(_));
+        let (decision, flags) = match came {
+            true => (
+                sampler.inherit(id, Some(carried.flags), None),
+                carried.flags,
+            ),
+            false => (sampler.begin(id), TraceFlags::RANDOM),
+        };
+        Self {
+            id,
+            flags: flags.with_sampled(decision.sampled),
+            state: decision.state,
         }
     }
 
     /// The trace that a header names.
-    pub fn of_header(context: &RemoteContext) -> Self {
+    pub fn of_header(context: &RemoteContext, sampler: Sampler, metrics: &Metrics) -> Self {
+        let state = context.state.as_deref();
+        let decision = sampler.inherit(context.trace_id, Some(context.flags), state);
+        if decision.threshold_lost {
+            metrics.count(Count::ThresholdsLost, 1);
+        }
+        if decision.presumed_random {
+            metrics.count(Count::RandomnessPresumed, 1);
+        }
         Self {
             id: context.trace_id,
-            flags: context.flags,
-            state: context.state.clone(),
+            flags: context.flags.with_sampled(decision.sampled),
+            state: decision.state,
         }
     }
 }
@@ -120,6 +159,14 @@ impl Traces {
     pub fn opener(&mut self, key: CellKey) -> Option<ExchangeKey> {
         let root = self.root(key);
         self.cells[root].opener
+    }
+
+    /// Whether `key`'s trace is final and not sampled: nothing of it will ever be exported. One that
+    /// is not final may yet become part of another that is sampled.
+    pub fn is_dropped(&mut self, key: CellKey) -> bool {
+        let root = self.root(key);
+        let cell = &self.cells[root];
+        cell.opener.is_none() && !cell.trace.flags.is_sampled()
     }
 
     /// Holds a finished span until its trace settles.

@@ -20,9 +20,11 @@ on_both_backends!(
 );
 
 const ALONE: usize = 1;
-const LEVELS: [usize; 3] = [1, 8, 64];
+/// How many requests there are at a time.
+pub const LEVELS: [usize; 3] = [1, 8, 64];
 
-fn local(port: u16) -> Call {
+/// A call to a port of the loopback.
+pub fn local(port: u16) -> Call {
     Call::to(&format!("http://127.0.0.1:{port}"))
 }
 

@@ -1,8 +1,8 @@
 //! What is traced, and what is not.
 
-use std::path::PathBuf;
 use std::process::Command;
 
+use clew_testbed::Cgroup;
 use clew_tests::service::{self, CURL, NGINX};
 use clew_tests::stage::with;
 use clew_tests::{Backend, Kind, Stage};
@@ -67,64 +67,35 @@ fn by_port(backend: Backend) {
     }
 }
 
-/// A cgroup that is removed with its guard.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    /// Below the root of the cgroup v2 tree, wherever it is mounted (proc_pid_mounts(5)).
-    fn new(name: &str) -> Self {
-        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
-        let root = mounts
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>())
-            .find(|fields| fields[2] == "cgroup2")
-            .expect("a cgroup v2 tree")[1];
-        let path = PathBuf::from(format!("{root}/{name}"));
-        std::fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// curl as a member of it.
-    fn curl(&self, stage: &Stage, url: &str) {
-        let script = "echo $$ > $1/cgroup.procs && exec curl --silent $2";
-        let directory = self.0.display().to_string();
-        let command = with(Command::new("sh"), &["-c", script, "sh", &directory, url]);
-        stage.run(command).unwrap();
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir(&self.0) {
-            eprintln!("{} was not removed: {error}", self.0.display());
-        }
-    }
+/// curl as a member of the cgroup.
+fn curl_in(cgroup: &Cgroup, stage: &Stage, url: &str) {
+    let curl = with(Command::new("curl"), &["--silent", url]);
+    stage.run(cgroup.member(&curl)).unwrap();
 }
 
 fn by_cgroup(backend: Backend) {
     if !clew_tests::require::met("cgroup", &[CURL, NGINX]) {
         return;
     }
-    let name = format!("clewt-{}-{}", std::process::id(), backend.name());
-    let cgroup = Cgroup::new(&name);
-    let inner = Cgroup::new(&format!("{name}/inner"));
+    let cgroup = Cgroup::new().unwrap();
+    let inner = cgroup.below("inner").unwrap();
     for (option, test) in [
         ("--include-cgroup", "include"),
         ("--exclude-cgroup", "exclude"),
     ] {
-        let path = format!("/{name}");
         let test = format!("cgroup-{test}");
-        let Some(stage) = Stage::own(&test, backend, &[CURL, NGINX], &[option, &path]) else {
+        let Some(stage) = Stage::own(&test, backend, &[CURL, NGINX], &[option, cgroup.path()])
+        else {
             return;
         };
         let _nginx = service::nginx(&stage, "nginx", HELLO, 8080).unwrap();
         let [member, below, outside, last] =
             ["member", "below", "outside", "last"].map(|what| stage.path(what));
         let url = |path: &str| format!("http://127.0.0.1:8080{path}");
-        cgroup.curl(&stage, &url(&member));
-        inner.curl(&stage, &url(&below));
+        curl_in(&cgroup, &stage, &url(&member));
+        curl_in(&inner, &stage, &url(&below));
         stage.curl(&[&url(&outside)]);
-        cgroup.curl(&stage, &url(&last));
+        curl_in(&cgroup, &stage, &url(&last));
 
         let kinds = |path: &str, count| -> Vec<Kind> {
             stage

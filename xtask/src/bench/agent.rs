@@ -119,7 +119,7 @@ impl Agent {
 }
 
 /// `clew_drops_total{place="kernel",reason="chunk_ring_full"} 3` as `kernel chunk_ring_full`: 3.
-fn drops(text: &str) -> Option<Drops> {
+pub fn drops(text: &str) -> Option<Drops> {
     let lines = text.lines().filter_map(|line| {
         let (labels, value) = line.strip_prefix("clew_drops_total{")?.split_once("} ")?;
         let label = |name: &str| {

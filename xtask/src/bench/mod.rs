@@ -1,8 +1,11 @@
-//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md.
+//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md and
+//! docs/fidelity.md.
 
 mod agent;
 mod cell;
 mod cpu;
+mod document;
+mod fidelity;
 mod floor;
 mod load;
 mod machine;
@@ -23,6 +26,9 @@ pub enum Bench {
     /// What servers pay for being traced, and what the agent takes: without Clew, with empty
     /// programs on the same hooks, and with Clew, in turn. Needs two processors and root.
     Overhead(overhead::Options),
+    /// Whether the parents are right: real services whose truth is known, at one to many requests at
+    /// a time, on one host and on several, beside what simple ways would give. Needs root.
+    Fidelity(fidelity::Options),
 }
 
 /// Measures.
@@ -32,5 +38,6 @@ pub enum Bench {
 pub fn bench(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Overhead(options) => overhead::overhead(options),
+        Bench::Fidelity(options) => fidelity::fidelity(options),
     }
 }

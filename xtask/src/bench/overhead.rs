@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 
 use super::cell::{Bench, Cell, Soak, Variant};
 use super::cpu;
+use super::document;
 use super::machine::Machine;
 use super::report::{self, Results};
 use super::workload::{Server, Workload};
@@ -96,7 +97,7 @@ pub fn overhead(options: &Options) -> Result<()> {
         let file = workspace::root().join("docs/measurements.md");
         let before =
             fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        fs::write(&file, report::replace(&before, &text)?)?;
+        fs::write(&file, document::replace(&before, "overhead", &text)?)?;
         println!("written to {}", file.display());
     }
     Ok(())

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-
 use super::cell::{AgentCost, Cell, Cost, Soak, Variant};
+use super::document::{Table, percent};
 use super::machine::Machine;
 use super::overhead::Measured;
 use super::statistics::Quartiles;
@@ -36,10 +35,6 @@ const AIM_RESIDENT: f64 = 60.0;
 
 /// A share of the server's processor that others may take before it is worth a remark.
 const DISTURBED: f64 = 0.05;
-
-/// Where results are in a document.
-const BEGIN: &str = "<!-- Written by `cargo xtask bench overhead --write`. -->";
-const END: &str = "<!-- End of what is written by `cargo xtask bench overhead --write`. -->";
 
 /// A cell in one line, as it is measured.
 pub fn cell(variant: Variant, cell: &Cell) -> String {
@@ -92,20 +87,6 @@ pub fn markdown(results: &Results) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Puts a section in the place of the one that is there.
-///
-/// # Errors
-/// When the document has no place for it.
-pub fn replace(document: &str, section: &str) -> Result<String> {
-    let (before, rest) = document
-        .split_once(BEGIN)
-        .context("no place for the results")?;
-    let (_, after) = rest
-        .split_once(END)
-        .context("no end of the place for the results")?;
-    Ok(format!("{before}{BEGIN}\n\n{section}\n{END}{after}"))
 }
 
 fn method(results: &Results) -> String {
@@ -394,15 +375,6 @@ fn drops<'a>(agents: impl IntoIterator<Item = &'a AgentCost>) -> String {
     each.join(", ")
 }
 
-/// Cut, not rounded: 100 is all of it.
-fn percent(part: u64, whole: u64) -> String {
-    if part == whole {
-        return "100 %".to_owned();
-    }
-    let thousandths = part as f64 / whole as f64 * 100_000.0;
-    format!("{:.3} %", thousandths.floor() / 1000.0)
-}
-
 fn micros(seconds: f64) -> f64 {
     seconds * 1e6
 }
@@ -416,53 +388,4 @@ fn shown(quartiles: Option<Quartiles>, digits: usize) -> String {
         || "none".to_owned(),
         |quartiles| format!("{quartiles:.digits$}"),
     )
-}
-
-/// A table in Markdown.
-struct Table {
-    text: String,
-}
-
-impl Table {
-    fn new(title: &str, columns: &[&str]) -> Self {
-        let rule = vec!["---"; columns.len()].join("|");
-        Self {
-            text: format!("**{title}**\n\n| {} |\n|{rule}|\n", columns.join(" | ")),
-        }
-    }
-
-    fn row<const N: usize>(&mut self, cells: &[String; N]) {
-        self.text.push_str(&format!("| {} |\n", cells.join(" | ")));
-    }
-
-    fn note(&mut self, note: &str) {
-        self.text.push_str(&format!("\n{note}\n"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_section_replaces_the_last() {
-        let document = format!("# Title\n\n{BEGIN}\n{END}\n\n## More\n");
-        let first = replace(&document, "one").expect("a place");
-        assert_eq!(
-            first,
-            format!("# Title\n\n{BEGIN}\n\none\n{END}\n\n## More\n")
-        );
-        assert_eq!(
-            replace(&first, "two").expect("a place"),
-            first.replace("one", "two")
-        );
-        assert!(replace("# Title\n", "one").is_err());
-    }
-
-    #[test]
-    fn nearly_all_is_not_all() {
-        assert_eq!(percent(5, 5), "100 %");
-        assert_eq!(percent(999_999, 1_000_000), "99.999 %");
-        assert_eq!(percent(1, 2), "50.000 %");
-    }
 }

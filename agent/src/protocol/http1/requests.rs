@@ -117,6 +117,7 @@ impl Http1 {
             task: now.task,
             context: context(&fields),
             telemetry: telemetry::is_export(&line, &fields),
+            carried: None,
         }));
         self.exchanges.push(Request {
             exchange,

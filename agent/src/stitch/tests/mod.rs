@@ -1,7 +1,9 @@
 //! Rules and races as scripts, random worlds as properties, budgets.
 
 mod budgets;
+mod offspring;
 mod peers;
 mod rules;
+mod sampling;
 mod script;
 mod sdk;

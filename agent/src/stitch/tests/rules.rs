@@ -1,6 +1,7 @@
 //! One script for each rule of [`crate::stitch::parent`].
 
 use super::script::{Script, check};
+use crate::model::Value;
 use crate::stitch::StitchConfig;
 
 #[test]
@@ -34,6 +35,26 @@ fn a_long_request_from_elsewhere_does_not_hold_what_it_caused() {
         "B>0 a 30..40 thread A<0
          A<0 a 10..600000 root",
     );
+}
+
+#[test]
+fn a_span_names_the_thread_of_its_request_where_asked() {
+    for (thread_ids, expected) in [(false, None), (true, Some(Value::Integer(7)))] {
+        let config = StitchConfig {
+            thread_ids,
+            ..StitchConfig::default()
+        };
+        let mut run = Script::new(config);
+        run.lines(
+            "link A
+             10 1.7 A< start
+             20 1.8 A< end
+             flush",
+        );
+        let attributes = &run.out[0].attributes;
+        let thread = attributes.iter().find(|a| a.key == "clew.thread.id");
+        assert_eq!(thread.map(|a| a.value.clone()), expected);
+    }
 }
 
 #[test]
