@@ -128,6 +128,8 @@ table! {
         ParentRoot = ("parent_none_root"),
         /// Client spans sent while nothing was served.
         ParentNotServing = ("parent_none_not_serving"),
+        /// Spans of requests that carry telemetry.
+        ParentTelemetry = ("parent_none_telemetry"),
         /// Spans without a parent because several were possible.
         ParentAmbiguous = ("parent_none_ambiguous"),
         /// Spans without a parent because tasks share the thread.

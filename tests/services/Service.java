@@ -12,10 +12,14 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/** A plan service on the JDK's HTTP server and client: a pool of threads, blocking sockets. */
+/**
+ * A plan service on the JDK's HTTP server and client: a pool of threads, blocking sockets. With
+ * {@code -Dheard=true} it writes a line of JSON for each request: its path and its header lines.
+ */
 public final class Service {
   private static final byte[] BODY = "done\n".getBytes(StandardCharsets.UTF_8);
   private static final int THREADS = 640;
+  private static final boolean HEARD = Boolean.getBoolean("heard");
 
   /** Makes calls that are to be under way at once: the client knows blocking calls only. */
   private static final ExecutorService CALLERS = Executors.newCachedThreadPool();
@@ -31,6 +35,9 @@ public final class Service {
 
   private static void serve(HttpExchange exchange) throws IOException {
     try (exchange) {
+      if (HEARD) {
+        System.out.println(heard(exchange));
+      }
       var header = exchange.getRequestHeaders().getFirst("X-Plan");
       var status = header == null ? 200 : new Plan(header).carryOut();
       exchange.sendResponseHeaders(status, BODY.length);
@@ -39,6 +46,21 @@ public final class Service {
       failure.printStackTrace();
       throw new IOException(failure);
     }
+  }
+
+  private static String heard(HttpExchange exchange) {
+    var lines = new ArrayList<String>();
+    exchange
+        .getRequestHeaders()
+        .forEach(
+            (name, values) ->
+                values.forEach(value -> lines.add("[" + quoted(name) + "," + quoted(value) + "]")));
+    var path = quoted(exchange.getRequestURI().getPath());
+    return "{\"path\":" + path + ",\"headers\":[" + String.join(",", lines) + "]}";
+  }
+
+  private static String quoted(String text) {
+    return '"' + text.replace("\\", "\\\\").replace("\"", "\\\"") + '"';
   }
 
   /** Returns the status of the answer, read to its end. */

@@ -98,6 +98,7 @@ impl Agent {
             .env_remove("CLEW_REQUIRE")
             .env_remove("CLEW_TEST_PYTHON")
             .env_remove("CLEW_TEST_COLLECTOR")
+            .env_remove("CLEW_TEST_JAVA_AGENT")
             .env_remove("CLEW_TEST_OUTAGE")
             .stderr(File::create(directory.path().join("agent.log"))?);
 

@@ -124,6 +124,7 @@ mod tests {
                 start,
                 end,
                 error: false,
+                flags: 1,
                 attributes: BTreeMap::from([
                     ("url.path".to_owned(), path.to_owned()),
                     (THREAD.to_owned(), tid.to_string()),

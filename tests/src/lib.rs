@@ -10,12 +10,15 @@
 
 pub mod agent;
 pub mod baseline;
+pub mod collector;
+pub mod joined;
 pub mod metrics;
 pub mod otlp;
 pub mod plan;
 pub mod raw;
 pub mod require;
 pub mod score;
+pub mod sdk;
 pub mod service;
 pub mod stage;
 pub mod store;

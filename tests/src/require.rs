@@ -11,6 +11,8 @@ pub enum Need {
     Python,
     /// The OpenTelemetry Collector that `cargo xtask setup` builds.
     Collector,
+    /// OpenTelemetry's agent for Java, which `cargo xtask setup` fetches.
+    JavaAgent,
 }
 
 /// Whether the needs are met. Prints why a test is skipped where they are not.
@@ -50,6 +52,10 @@ pub fn find(need: Need) -> Result<PathBuf, String> {
             .ok_or_else(|| format!("{name} is not installed")),
         Need::Python => from_setup("CLEW_TEST_PYTHON", "target/test-venv/bin/python"),
         Need::Collector => from_setup("CLEW_TEST_COLLECTOR", "target/clew-test-collector"),
+        Need::JavaAgent => {
+            let default = "target/opentelemetry-javaagent.jar";
+            from_setup("CLEW_TEST_JAVA_AGENT", default)
+        }
     }
 }
 

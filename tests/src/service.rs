@@ -112,15 +112,7 @@ impl Runtime {
             }
             Self::Node => with(Command::new("node"), &[&source("service.js"), &port]),
             Self::Go => with(Command::new(built(&GO)?), &[&port]),
-            Self::Java => with(
-                with(Command::new("java"), &JAVA_OPTIONS),
-                &[
-                    "-cp",
-                    &built(&JAVA)?.display().to_string(),
-                    "Service",
-                    &port,
-                ],
-            ),
+            Self::Java => java(&[], &port)?,
             Self::AcceptingThreads(number) => {
                 python("accepting.py", &workers(&["threads"], number))?
             }
@@ -144,6 +136,16 @@ const JAVA_OPTIONS: [&str; 6] = [
     "-Dsun.net.httpserver.idleInterval=600",
     "-Dhttp.maxConnections=1024",
 ];
+
+/// The JDK's service, with further options for the virtual machine.
+pub(crate) fn java(options: &[&str], port: &str) -> Result<Command> {
+    let mut command = with(with(Command::new("java"), &JAVA_OPTIONS), options);
+    command
+        .arg("-cp")
+        .arg(built(&JAVA)?)
+        .args(["Service", port]);
+    Ok(command)
+}
 
 fn python(program: &str, arguments: &[impl AsRef<OsStr>]) -> Result<Command> {
     let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
@@ -275,7 +277,7 @@ pub fn source(name: &str) -> String {
 }
 
 /// A service that is compiled once per run of the tests.
-struct Built {
+pub(crate) struct Built {
     output: &'static str,
     compile: fn(&Path) -> Command,
     done: OnceLock<Result<PathBuf, String>>,
@@ -283,14 +285,13 @@ struct Built {
 
 static GO: Built = Built {
     output: "target/test-services/go-service",
-    compile: |output| {
-        let mut command = Command::new("go");
-        command.args(["build", "-o"]).arg(output).arg(".");
-        command
-            .current_dir(source("go"))
-            .env("GOTOOLCHAIN", "local");
-        command
-    },
+    compile: |output| go_build("go", output),
+    done: OnceLock::new(),
+};
+
+pub(crate) static GO_SDK: Built = Built {
+    output: "target/test-services/go-sdk-service",
+    compile: |output| go_build("go-sdk", output),
     done: OnceLock::new(),
 };
 
@@ -304,7 +305,16 @@ static JAVA: Built = Built {
     done: OnceLock::new(),
 };
 
-fn built(service: &Built) -> Result<PathBuf> {
+fn go_build(module: &str, output: &Path) -> Command {
+    let mut command = Command::new("go");
+    command.args(["build", "-o"]).arg(output).arg(".");
+    command
+        .current_dir(source(module))
+        .env("GOTOOLCHAIN", "local");
+    command
+}
+
+pub(crate) fn built(service: &Built) -> Result<PathBuf> {
     let done = service.done.get_or_init(|| {
         let output = require::workspace().join(service.output);
         compile((service.compile)(&output), &output).map_err(|error| format!("{error:#}"))?;

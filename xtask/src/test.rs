@@ -50,6 +50,7 @@ pub fn test(options: &Options) -> Result<()> {
         end_to_end.env("CLEW_TEST_OUTAGE", "60");
     }
     end_to_end.env("CLEW_TEST_PYTHON", setup::python());
+    end_to_end.env("CLEW_TEST_JAVA_AGENT", setup::java_agent());
     command::run(&mut end_to_end)
 }
 

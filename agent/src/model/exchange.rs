@@ -56,6 +56,8 @@ pub struct Started {
     pub task: Task,
     /// The context that the request carries, if any.
     pub context: Option<RemoteContext>,
+    /// It carries telemetry, which programs send of their own accord whatever they are serving.
+    pub telemetry: bool,
     /// What the kernel knows of its context. Parsers give `None`; it is added after them.
     pub carried: Option<Carried>,
 }

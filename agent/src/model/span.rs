@@ -61,6 +61,8 @@ pub enum NoParent {
     NotServing,
     /// Two or more requests could have caused it and nothing decides.
     Ambiguous,
+    /// It exports telemetry, which is nobody's request.
+    Telemetry,
     /// Other requests are open in the process, and its threads are known (or must be feared) to
     /// run several at a time.
     SharedThread,
@@ -88,6 +90,7 @@ impl NoParent {
         match self {
             Self::Root => "root",
             Self::NotServing => "not_serving",
+            Self::Telemetry => "telemetry",
             Self::Ambiguous => "ambiguous",
             Self::SharedThread => "shared_thread",
             Self::OtherTrace => "other_trace",

@@ -103,6 +103,21 @@ impl Exchange {
         server.start = server.start.max(client.start);
     }
 
+    /// A request that a process sends to itself was taken for one that it passes on, because it
+    /// carries the context that its own server's end had brought: what the context names is its
+    /// parent.
+    pub fn untangle(client: &mut Self, server: &Self) {
+        if let (Some(Parent::Span { id, .. }), Some((_, named))) = (client.parent, client.header)
+            && id == server.span_id
+        {
+            client.parent = Some(Parent::Span {
+                id: named,
+                evidence: Evidence::Header,
+            });
+            client.not_before = Timestamp::default();
+        }
+    }
+
     /// The span, given the shared part of its trace; `None` if it has not ended.
     pub fn into_span(self, trace: &super::trace::Trace) -> Option<Span> {
         let mut ended = self.ended?;

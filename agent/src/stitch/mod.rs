@@ -330,6 +330,7 @@ impl Stitcher {
             task: started.task,
             nonblocking: self.exchanges[key].nonblocking,
             header: self.exchanges[key].header,
+            telemetry: started.telemetry,
             caused,
         };
         let choice = parent::choose(
@@ -350,6 +351,7 @@ impl Stitcher {
         }
         if let Some((carried, _, cause)) = sent
             && self.exchanges[key].header.is_none()
+            && !started.telemetry
         {
             self.client_left(key, &carried, cause);
             if let Some(server) = server {
@@ -447,8 +449,9 @@ impl Stitcher {
         let sampler = self.config.sampler;
         let continues = match (continues, &started.carried) {
             (Some(cell), _) => Some(self.traces.trace(cell).clone()),
-            (None, Some(carried)) => Some(Trace::of_kernel(carried, sampler)),
-            (None, None) => None,
+            // Telemetry goes to a collector, which is no part of what the kernel took it for.
+            (None, Some(carried)) if !started.telemetry => Some(Trace::of_kernel(carried, sampler)),
+            (None, _) => None,
         };
         let ids = &mut *self.ids;
         match (&started.context, continues) {
@@ -466,6 +469,7 @@ impl Stitcher {
         else {
             return;
         };
+        Exchange::untangle(client, server);
         Exchange::clamp_starts(client, server);
         client.peer = Some(server_key);
         client.place = None;
@@ -738,6 +742,7 @@ const fn parent_count(parent: Parent) -> Count {
         Parent::None(why) => match why {
             NoParent::Root => Count::ParentRoot,
             NoParent::NotServing => Count::ParentNotServing,
+            NoParent::Telemetry => Count::ParentTelemetry,
             NoParent::Ambiguous => Count::ParentAmbiguous,
             NoParent::SharedThread => Count::ParentSharedThread,
             NoParent::OtherTrace => Count::ParentOtherTrace,

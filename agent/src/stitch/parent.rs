@@ -5,7 +5,8 @@
 //!
 //! 1. The request carries a context of its own: the application's word wins. One that names a trace
 //!    but no span says no more than that it belongs to the request that came with the same one;
-//!    where there is none, the rules below decide.
+//!    where there is none, the rules below decide. Without one, a request that carries telemetry has
+//!    no parent.
 //! 2. Its thread serves exactly one request, and that says something: because it read that request
 //!    from a blocking socket, because the process has shown that work stays on its thread, or
 //!    because the process serves nothing else and never sends of its own accord.
@@ -35,6 +36,8 @@ pub(super) struct Sending {
     /// Its connection is non-blocking.
     pub nonblocking: bool,
     pub header: Option<Origin>,
+    /// It carries telemetry: see [`crate::model::Started::telemetry`].
+    pub telemetry: bool,
     /// The request is known to be received by its own process, in this trace: nothing there can
     /// have caused it.
     pub caused: Option<CellKey>,
@@ -97,6 +100,10 @@ pub(super) fn choose(
         if let Some(choice) = decided {
             return choice;
         }
+    }
+    if sending.telemetry {
+        // Nor does it say anything about how the process works for others.
+        return Choice::None(NoParent::Telemetry);
     }
     if let Some(begun) = begun {
         let server = serving.processes.get(&begun.server);

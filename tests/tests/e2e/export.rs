@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clew_testbed::{Deadline, Process};
-use clew_tests::agent::free_address;
+use clew_testbed::Deadline;
+use clew_tests::collector::{self, Collector};
 use clew_tests::plan::Hop;
 use clew_tests::require::{self, Need};
 use clew_tests::score::Score;
 use clew_tests::service::{self, CURL, NGINX, WRK};
 use clew_tests::stage::{lone_hop, with};
-use clew_tests::store::{Store, Which};
-use clew_tests::{Backend, Span, Stage, otlp, report};
-use tempfile::TempDir;
+use clew_tests::store::Which;
+use clew_tests::{Backend, Span, Stage, report};
 
 on_both_backends!(over_grpc, over_http);
 
@@ -23,75 +22,10 @@ const PORT: u16 = 8080;
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";
 const REQUESTS: usize = 50;
 
-/// The Collector with its file exporter, on the host's loopback as the agent is.
-struct Collector {
-    directory: TempDir,
-    grpc: SocketAddr,
-    http: SocketAddr,
-    starts: u32,
-}
-
-impl Collector {
-    fn new() -> Self {
-        Self {
-            directory: clew_testbed::temp_dir().unwrap(),
-            grpc: free_address().unwrap(),
-            http: free_address().unwrap(),
-            starts: 0,
-        }
-    }
-
-    /// Starts it, with a new file.
-    fn start(&mut self) -> (Process, PathBuf) {
-        self.starts += 1;
-        let number = self.starts;
-        let output = self.directory.path().join(format!("{number}.jsonl"));
-        let configuration = self.directory.path().join(format!("{number}.yaml"));
-        std::fs::write(
-            &configuration,
-            format!(
-                "receivers:\n  otlp:\n    protocols:\n      \
-                 grpc: {{endpoint: '{}'}}\n      http: {{endpoint: '{}'}}\n\
-                 exporters:\n  file:\n    path: {}\n    flush_interval: 100ms\n\
-                 service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines:\n    \
-                 traces: {{receivers: [otlp], exporters: [file]}}\n",
-                self.grpc,
-                self.http,
-                output.display()
-            ),
-        )
-        .unwrap();
-        let mut command = Command::new(require::find(Need::Collector).unwrap());
-        command.arg("--config").arg(configuration);
-        let name = format!("collector-{number}");
-        let mut process = Process::start(&name, command, None, self.directory.path()).unwrap();
-        for address in [self.grpc, self.http] {
-            process
-                .wait_listening(address, Duration::from_secs(60))
-                .unwrap();
-        }
-        (process, output)
-    }
-}
-
-/// The spans that the Collector has written.
-fn read(output: &Path) -> Store {
-    let store = Store::default();
-    let text = std::fs::read_to_string(output).unwrap_or_default();
-    // The last line may be half written.
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
-        store.add(otlp::parse_line(line).unwrap());
-    }
-    store
-}
-
 /// Waits until the Collector has `count` spans of the stage's requests named so.
 fn received(stage: &Stage, output: &Path, what: &str, count: usize, within: Duration) -> Vec<Span> {
     let name = stage.request(what);
-    let look = || read(output).of(Which::Named(&name));
+    let look = || collector::read(output).unwrap().of(Which::Named(&name));
     let enough = || Some(look()).filter(|spans| spans.len() >= count);
     Deadline::after(within).poll(enough).unwrap_or_else(look)
 }
@@ -127,8 +61,8 @@ fn check(
     if !require::met(&test, &needs) {
         return;
     }
-    let mut collector = Collector::new();
-    let (_collector, output) = collector.start();
+    let mut collector = Collector::new().unwrap();
+    let (_collector, output) = collector.start(None).unwrap();
     let endpoint = format!("http://{}", address(&collector));
     let export = [
         "--output",
@@ -189,8 +123,8 @@ fn an_outage_under_load() {
     if !require::met("outage", &needs) {
         return;
     }
-    let mut collector = Collector::new();
-    let (first, output) = collector.start();
+    let mut collector = Collector::new().unwrap();
+    let (first, output) = collector.start(None).unwrap();
     let endpoint = format!("http://{}", collector.grpc);
     let arguments = [
         "--output",
@@ -248,7 +182,7 @@ fn an_outage_under_load() {
         "more was lost than the queue holds, and none is counted"
     );
 
-    let (_second, output) = collector.start();
+    let (_second, output) = collector.start(None).unwrap();
     // Between two attempts the agent waits up to its longest back-off. Until the first succeeds,
     // its full queue goes on dropping.
     let back = Duration::from_secs(120);

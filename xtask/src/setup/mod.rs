@@ -5,12 +5,14 @@ mod apt;
 mod collector;
 mod packages;
 mod python;
+mod sdk;
 mod toolchain;
 
 use anyhow::Result;
 
 pub use collector::binary as collector;
 pub use python::interpreter as python;
+pub use sdk::java_agent;
 
 /// Installs whatever is missing.
 ///
@@ -21,6 +23,7 @@ pub fn setup() -> Result<()> {
     packages::ensure()?;
     python::ensure()?;
     collector::ensure();
+    sdk::ensure();
     println!("setup: complete");
     Ok(())
 }

@@ -28,6 +28,7 @@ const NEEDS: [(Sign, &str); 17] = [
     (Sign::Program("node"), "nodejs"),
     (Sign::Program("npm"), "npm"),
     (Sign::Program("javac"), "default-jdk-headless"),
+    (Sign::Program("mvn"), "maven"),
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
     (Sign::Program("bpftool"), "bpftool"),

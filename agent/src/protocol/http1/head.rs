@@ -80,6 +80,8 @@ pub(super) struct Fields<'a> {
     pub(super) coding: Coding,
     /// `Expect: 100-continue`.
     pub(super) expects_continue: bool,
+    /// `Content-Type: application/x-protobuf`.
+    pub(super) is_protobuf: bool,
     pub(super) host: Option<&'a [u8]>,
     pub(super) user_agent: Option<&'a [u8]>,
     pub(super) forwarded: Option<&'a [u8]>,
@@ -190,6 +192,9 @@ impl<'a> Fields<'a> {
             }
             9 if is(b"forwarded") => keep_first(&mut self.forwarded, value),
             10 if is(b"user-agent") => keep_first(&mut self.user_agent, value),
+            12 if is(b"content-type") => {
+                self.is_protobuf = value.eq_ignore_ascii_case(b"application/x-protobuf");
+            }
             14 if is(b"content-length") => self.length = self.length.and(value),
             15 if is(b"x-forwarded-for") => keep_first(&mut self.forwarded_for, value),
             16 if is(b"x-forwarded-host") => keep_first(&mut self.forwarded_host, value),

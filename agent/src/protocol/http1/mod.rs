@@ -35,6 +35,7 @@ mod redact;
 mod requests;
 mod responses;
 mod target;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 

@@ -9,7 +9,7 @@ use super::exchange::{Moved, Request};
 use super::head;
 use super::lane::{Bytes, RawHead, Step};
 use super::likeness::Kind;
-use super::{Http1, note};
+use super::{Http1, note, telemetry};
 
 impl Http1 {
     pub(super) fn request_bytes(
@@ -129,6 +129,7 @@ impl Http1 {
             start: raw.start,
             task: now.task,
             context,
+            telemetry: telemetry::is_export(&line, &fields),
             carried: None,
         }));
         self.exchanges.push(Request {

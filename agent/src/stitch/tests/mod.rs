@@ -6,3 +6,4 @@ mod peers;
 mod rules;
 mod sampling;
 mod script;
+mod sdk;

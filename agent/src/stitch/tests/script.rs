@@ -8,7 +8,8 @@
 //! 12 3.3 A< start         the same seen by the server; `ctx=T/S`, `ctx=T/S/unsampled` and
 //!                         `ctx=T/S/deferred` add a header (`-` for no trace, no span), `pos=N` a
 //!                         position that is not the usual one, `answer=N` where the response stream
-//!                         stands, if that is not the usual place
+//!                         stands, if that is not the usual place, `telemetry` that the request
+//!                         carries some
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
 //! 21 1.2 begins 1.3       a thread (or with another process's id, a process) is created
 //! 22 1.3 ends
@@ -184,6 +185,7 @@ impl Script {
             task: thread(task),
             carried: None,
             context: option("ctx=").map(context),
+            telemetry: more.contains(&"telemetry"),
         });
         self.stitcher
             .event(&self.connections[end], event, &mut self.out);
