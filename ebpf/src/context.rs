@@ -349,26 +349,41 @@ pub fn begun(parent: u64, child: u64) {
         // SAFETY: entries are not freed while a program runs.
         Some(begun) => unsafe { *begun },
         None => {
-            let Some(process) = process((parent >> 32) as u32) else {
+            let pid = (parent >> 32) as u32;
+            let Some(process) = process(pid) else {
                 return;
             };
-            if process.flags.load() & FOLLOWED == 0 {
-                return;
-            }
-            if parent >> 32 != child >> 32 {
+            let flags = process.flags.load();
+            let is_process = parent >> 32 != child >> 32;
+            if flags & FOLLOWED != 0 && is_process {
                 // A worker does the same kind of work, and serves nothing yet.
                 mark((child >> 32) as u32, FOLLOWED | FROM_START);
             }
-            let Some(serves) = task(parent) else { return };
-            let serves = serves.read();
-            if serves.number != 1 {
+            let seen = match task(parent) {
+                Some(serves) => serves.read(),
+                None => Seen {
+                    number: 0,
+                    one: Served::NONE,
+                },
+            };
+            if seen.number == 1 {
+                let alone = process.open.read().number == 1;
+                Begun {
+                    server: parent,
+                    connection: seen.one.connection,
+                    alone: if alone { process.opened.load() } else { 0 },
+                }
+            } else if is_process && flags & SERVES != 0 {
+                // What the creator serves is not known here, because its process has sent nothing
+                // itself, or serves more than one: whose the new process is, the agent knows.
+                follow(pid, process);
+                Begun {
+                    server: parent,
+                    connection: 0,
+                    alone: 0,
+                }
+            } else {
                 return;
-            }
-            let alone = process.open.read().number == 1;
-            Begun {
-                server: parent,
-                connection: serves.one.connection,
-                alone: if alone { process.opened.load() } else { 0 },
             }
         }
     };
