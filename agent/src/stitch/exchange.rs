@@ -107,7 +107,7 @@ impl Exchange {
     /// carries the context that its own server's end had brought: what the context names is its
     /// parent.
     pub fn untangle(client: &mut Self, server: &Self) {
-        if let (Some(Parent::Span { id, .. }), Some((_, named))) = (client.parent, client.header)
+        if let (Some(Parent::Span { id, .. }), Some(named)) = (client.parent, client.named_span())
             && id == server.span_id
         {
             client.parent = Some(Parent::Span {
