@@ -36,6 +36,11 @@ table! {
         SocketStateFull = ("kernel", "socket_state_full"),
         /// A kernel program did not run because it was running already on that processor.
         ProgramMissed = ("kernel", "program_missed"),
+        /// A request left without its context: its segment's header had no room for the option.
+        OptionNoRoom = ("kernel", "tcp_option_no_room"),
+        /// Requests leave without their contexts: something on the way, or the other end, does not let
+        /// the option pass.
+        OptionNotPassed = ("kernel", "tcp_option_not_passed"),
         /// A record in the ring buffer was not understood.
         BadRecord = ("ingest", "bad_record"),
         /// A chunk came after a later one of its stream (two threads on one socket).
@@ -50,6 +55,8 @@ table! {
         ExchangeBudget = ("stitch", "exchange_budget"),
         /// An exchange of a process about which nothing could be remembered: there were too many.
         ProcessBudget = ("stitch", "process_budget"),
+        /// A thread or process whose beginning, during a request, could not be remembered.
+        OffspringBudget = ("stitch", "offspring_budget"),
         /// An exchange whose other end was not looked for: there were too many Unix socket pairs.
         PeerBudget = ("stitch", "peer_budget"),
         /// The export queue was full.
@@ -104,6 +111,8 @@ table! {
         ExportRetries = ("export_retries"),
         /// Parents asserted by a header.
         ParentHeader = ("parent_header"),
+        /// Parents asserted by a TCP option.
+        ParentTcpOption = ("parent_tcp_option"),
         /// Parents asserted by the other end of the connection.
         ParentSocket = ("parent_socket"),
         /// Parents asserted by the thread.
@@ -118,6 +127,12 @@ table! {
         ParentAmbiguous = ("parent_none_ambiguous"),
         /// Spans without a parent because tasks share the thread.
         ParentSharedThread = ("parent_none_shared_thread"),
+        /// Spans without a parent because their request left with another trace's context.
+        ParentOtherTrace = ("parent_none_other_trace"),
+        /// Requests that left with their context in a TCP option.
+        OptionsSent = ("tcp_options_sent"),
+        /// Contexts received in TCP options.
+        OptionsReceived = ("tcp_options_received"),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     clock::{self, WallClock},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
-    ingest::{Command, Ingest, Outcome, Scope},
+    ingest::{Command, Ingest, Outcome, Scope, task},
     kernel::{Kernel, KernelEvent, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Timestamp},
@@ -210,6 +210,9 @@ impl Pipeline {
                 }
             }
         }
+        for (pid, habits) in self.stitcher.take_habits() {
+            self.kernel.controls.set_habits(pid, habits);
+        }
         for pid in self.host.changed.drain(..) {
             if self.host.excluded.contains(&pid) {
                 self.kernel.controls.exclude(pid);
@@ -256,6 +259,8 @@ impl Pipeline {
             (Counter::ChunkRingFull, Drop::ChunkRingFull),
             (Counter::EventRingFull, Drop::EventRingFull),
             (Counter::SocketStateFull, Drop::SocketStateFull),
+            (Counter::OptionNoRoom, Drop::OptionNoRoom),
+            (Counter::OptionNotPassed, Drop::OptionNotPassed),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             if total > self.metrics.drops(drop) && self.metrics.drops(drop) == 0 {
@@ -271,6 +276,8 @@ impl Pipeline {
         for (counter, count) in [
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
+            (Counter::OptionSent, Count::OptionsSent),
+            (Counter::OptionReceived, Count::OptionsReceived),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
@@ -340,10 +347,24 @@ fn handle(
             });
         }
         KernelEvent::ProcessFork(fork) => {
-            host.processes
-                .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            if fork.tid == fork.pid {
+                host.processes
+                    .fork(fork.parent, fork.pid, Timestamp(fork.time));
+            }
+            let creator = task::of_thread(fork.parent, fork.parent_tid);
+            stitcher.task_began(creator, task::of_thread(fork.pid, fork.tid));
         }
+        KernelEvent::Carried {
+            connection,
+            position,
+            carried,
+        } => ingest.carried(connection, position, carried),
+        KernelEvent::ProcessFollowed(followed) => stitcher.process_followed(followed.pid),
         KernelEvent::ProcessExit(exit) => {
+            stitcher.task_ended(task::of_thread(exit.pid, exit.tid));
+            if exit.tid != exit.pid {
+                return;
+            }
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);
             host.processes.exit(exit.pid, time);

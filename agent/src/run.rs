@@ -18,7 +18,7 @@ use crate::{
     enrich::{Filter, Host, ProcFs, Processes},
     export::{self, BatchConfig, ExportConfig, OtlpConfig},
     ingest::Ingest,
-    kernel::{Backend, Kernel, KernelConfig},
+    kernel::{self, Backend, Kernel, KernelConfig},
     metrics::{Gauge, Metrics},
     observe,
     pipeline::Pipeline,
@@ -244,6 +244,11 @@ fn kernel_config(config: &Config) -> KernelConfig {
         capture_bytes: bounded(config.capture.bytes),
         ring_bytes: bounded(config.capture.ring_size),
         max_connections: bounded(config.limits.connections),
+        option: if config.propagate.contains(&config::Propagate::TcpOption) {
+            kernel::cgroups(&config.scope.include.cgroups)
+        } else {
+            Vec::new()
+        },
     }
 }
 

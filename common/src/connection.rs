@@ -79,6 +79,8 @@ pub mod tcp_state {
     pub const SYN_SENT: u32 = 2;
     /// A listener's child before its handshake ends.
     pub const SYN_RECV: u32 = 3;
+    /// Waits for others to connect.
+    pub const LISTEN: u32 = 10;
     /// This end has closed or shut down its sending side.
     pub const FIN_WAIT1: u32 = 4;
     /// Gone.

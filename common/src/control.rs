@@ -15,6 +15,14 @@ pub const IGNORE: u32 = 2;
 pub const SKIP_RECEIVED: u32 = 1 << 0;
 /// [`Control::flags`]: `sent_until` is valid.
 pub const SKIP_SENT: u32 = 1 << 1;
+/// [`Control::flags`]: the process sends requests on this connection. Told where the kernel does not
+/// know, because the connection is older than the agent.
+pub const IS_CLIENT: u32 = 1 << 2;
+/// [`Control::flags`]: the process receives requests on it.
+pub const IS_SERVER: u32 = 1 << 3;
+
+/// Size in 64-bit words of the kernel's state of a connection, of which the first is its identity.
+pub const FLOW_WORDS: usize = 29;
 
 /// Chunks of at least this many bytes ask `CONTROL` whether they may be skipped. Smaller ones are
 /// cheaper to send than to ask about.

@@ -31,6 +31,14 @@ counters! {
     ChunkSkipped = "chunk_skipped",
     /// Sockets for which no state could be kept (map full or out of memory): not traced.
     SocketStateFull = "socket_state_full",
+    /// Requests that left with their context in a TCP option.
+    OptionSent = "option_sent",
+    /// Contexts received in TCP options.
+    OptionReceived = "option_received",
+    /// Contexts not sent because the header had no room left for the option.
+    OptionNoRoom = "option_no_room",
+    /// Contexts not sent because something on the way, or the peer, does not pass options on.
+    OptionNotPassed = "option_not_passed",
 }
 
 /// Number of slots in `COUNTERS`.

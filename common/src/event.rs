@@ -14,10 +14,14 @@ pub enum Kind {
     Chunk = 3,
     /// [`crate::process::Exec`], followed by its strings.
     ProcessExec = 4,
-    /// [`crate::process::Fork`].
+    /// [`crate::process::Fork`], also of a thread.
     ProcessFork = 5,
-    /// [`crate::process::Exit`].
+    /// [`crate::process::Exit`], also of a thread.
     ProcessExit = 6,
+    /// [`crate::context::Carried`]: the context of a message.
+    Carried = 7,
+    /// [`crate::context::Followed`].
+    ProcessFollowed = 8,
 }
 
 impl Kind {
@@ -32,6 +36,8 @@ impl Kind {
             4 => Self::ProcessExec,
             5 => Self::ProcessFork,
             6 => Self::ProcessExit,
+            7 => Self::Carried,
+            8 => Self::ProcessFollowed,
             _ => return None,
         })
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod connection;
+pub mod context;
 pub mod control;
 pub mod counter;
 pub mod event;

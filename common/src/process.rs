@@ -1,4 +1,4 @@
-//! Processes that start, fork and exit while the agent runs.
+//! Processes that start, fork and exit while the agent runs, and their threads.
 
 use crate::assert_size;
 
@@ -36,25 +36,30 @@ pub struct Exec {
 }
 assert_size!(Exec, 56);
 
-/// A process has forked a new process (not a thread).
+/// A task has created another: a process (fork), or a thread, whose `tid` is not its `pid`.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
 pub struct Fork {
     /// [`crate::event::Kind::ProcessFork`].
     pub kind: u32,
-    /// The parent's process id.
+    /// The creator's process id.
     pub parent: u32,
-    /// The child's process id.
+    /// The creator's thread id.
+    pub parent_tid: u32,
+    /// The new task's process id.
     pub pid: u32,
+    /// The new task's thread id.
+    pub tid: u32,
     /// Always 0.
     pub reserved: u32,
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time: u64,
 }
-assert_size!(Fork, 24);
+assert_size!(Fork, 32);
 
-/// A process has ended.
+/// A task has ended: a process, that is its first thread, or another thread, whose `tid` is not its
+/// `pid`.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
@@ -63,7 +68,11 @@ pub struct Exit {
     pub kind: u32,
     /// Its process id.
     pub pid: u32,
+    /// Its thread id.
+    pub tid: u32,
+    /// Always 0.
+    pub reserved: u32,
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time: u64,
 }
-assert_size!(Exit, 16);
+assert_size!(Exit, 24);

@@ -8,10 +8,12 @@ use aya_ebpf::{
 };
 use clew_common::{
     connection::{
-        OWN,
+        ACCEPTED, CONNECTED, OWN,
         tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, LAST_ACK},
     },
-    control::{CAPTURE, IGNORE, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED},
+    control::{
+        CAPTURE, IGNORE, IS_CLIENT, IS_SERVER, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED,
+    },
     counter::Counter,
     event::{
         CAPTURE_MAX, CHUNK_PERHAPS_FIN, CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind,
@@ -21,22 +23,26 @@ use clew_common::{
 use crate::{
     buffer::Buffer,
     connection::{Positions, announce},
+    context,
     counter::count,
+    exchange::{self, Moved},
     flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
-    kernel::{capture_bytes, offset, opaque, own_pid},
+    kernel::{capture_bytes, follows, offset, opaque, own_pid},
+    message::Bytes,
     output, socket,
 };
 
 /// Room for one record. Twice the capture maximum, because the verifier bounds the place and the
 /// length of a copied piece one by one, not their sum.
 #[repr(C)]
-struct Record {
+pub struct Record {
     header: Chunk,
-    data: [u8; 2 * CAPTURE_MAX],
+    pub data: [u8; 2 * CAPTURE_MAX],
 }
 
+/// The record that is being made on this processor.
 #[btf_map]
-static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
+pub static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 
 /// Records one call that moved `length` bytes, or met the end of the stream (0).
 ///
@@ -83,6 +89,12 @@ unsafe fn of_flow(
         if (*flow).flags & EXCLUDED_PROCESS != 0 {
             return;
         }
+        let moved = Moved {
+            sent,
+            position: position as u32,
+            length,
+            caller,
+        };
         if (*flow).flags & ANNOUNCED == 0 {
             let at = other_position(store, flow, sent, position);
             announce(store, flow, pid, tid, at);
@@ -94,13 +106,20 @@ unsafe fn of_flow(
         if ((*flow).verdict == UNDECIDED || length >= SKIP_THRESHOLD)
             && !is_wanted(flow, sent, position, length)
         {
+            if follows() {
+                if (*flow).verdict == IGNORE {
+                    exchange::end(flow);
+                } else {
+                    store.follow(flow, moved, Bytes::none());
+                }
+            }
             return;
         }
         let mut flags = doubt;
         if sent {
             flags |= CHUNK_SENT;
         }
-        submit(flow, flags, length, position, pid, tid, buffer);
+        submit(store, flow, flags, moved, position, buffer);
     }
 }
 
@@ -168,8 +187,13 @@ unsafe fn other_position(
     }
 }
 
+/// Finds out whether a connection's present process is in scope.
+///
+/// # Safety
+///
+/// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-unsafe fn judge_process(flow: *mut Flow, pid: u32) {
+pub unsafe fn judge_process(flow: *mut Flow, pid: u32) {
     // SAFETY: promised by the caller.
     unsafe {
         (*flow).pid = pid;
@@ -179,6 +203,9 @@ unsafe fn judge_process(flow: *mut Flow, pid: u32) {
             (*flow).flags |= EXCLUDED_PROCESS;
         } else {
             (*flow).flags &= !EXCLUDED_PROCESS;
+            if follows() && (*flow).flags & CONNECTED == 0 {
+                context::may_serve(pid);
+            }
         }
     }
 }
@@ -193,7 +220,14 @@ unsafe fn is_wanted(flow: *mut Flow, sent: bool, position: u64, length: u32) -> 
     };
     if control.verdict == IGNORE || control.verdict == CAPTURE {
         // SAFETY: as above.
-        unsafe { (*flow).verdict = control.verdict };
+        unsafe {
+            (*flow).verdict = control.verdict;
+            if control.flags & IS_CLIENT != 0 {
+                (*flow).flags |= CONNECTED;
+            } else if control.flags & IS_SERVER != 0 {
+                (*flow).flags |= ACCEPTED;
+            }
+        }
     }
     if control.verdict == IGNORE {
         return false;
@@ -214,14 +248,14 @@ unsafe fn is_wanted(flow: *mut Flow, sent: bool, position: u64, length: u32) -> 
 
 #[inline(always)]
 unsafe fn submit(
+    store: &impl Store,
     flow: *mut Flow,
     flags: u32,
-    length: u32,
+    moved: Moved,
     position: u64,
-    pid: u32,
-    tid: u32,
     buffer: impl FnOnce() -> Buffer,
 ) {
+    let length = moved.length;
     let Some(record) = RECORD.get_ptr_mut(0) else {
         return;
     };
@@ -248,13 +282,20 @@ unsafe fn submit(
             flags |= CHUNK_UNREADABLE;
             count(Counter::ChunkUnreadable);
         }
+        if follows() {
+            let bytes = Bytes {
+                start: (&raw const (*record).data).cast(),
+                length: captured,
+            };
+            store.follow(flow, moved, bytes);
+        }
         (*record).header = Chunk {
             kind: Kind::Chunk as u32,
             captured,
             connection: (*flow).id,
             time: bpf_ktime_get_ns(),
-            pid,
-            tid,
+            pid: (moved.caller >> 32) as u32,
+            tid: moved.caller as u32,
             position,
             result: length as i32,
             flags,

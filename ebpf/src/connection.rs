@@ -15,8 +15,9 @@ use clew_common::{
 };
 
 use crate::{
+    chunk, context, exchange,
     flow::{ANNOUNCED, Flow, Store, Trusted, Untrusted},
-    kernel::own_pid,
+    kernel::{follows, offset, own_pid},
     output, socket,
 };
 
@@ -118,23 +119,36 @@ fn opened(store: &impl Store, flags: u32) {
     }
     // An address that is in the table still belonged to a socket whose end was not seen.
     store.remove();
-    let own = flags & CONNECTED != 0 && (bpf_get_current_pid_tgid() >> 32) as u32 == own_pid();
-    let _ = store.create(if own { flags | OWN } else { flags });
+    if flags & CONNECTED == 0 {
+        let _ = store.create(flags);
+        return;
+    }
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if pid == own_pid() {
+        let _ = store.create(flags | OWN);
+    } else if let Some(flow) = store.create(flags)
+        && follows()
+    {
+        // SAFETY: just made.
+        unsafe { chunk::judge_process(flow, pid) };
+        context::connects(pid);
+    }
 }
 
 /// Our own connections are told as soon as their addresses are known, before any byte of theirs
-/// can be seen at the other end: that end's traffic is not to be traced either.
+/// can be seen at the other end: that end's traffic is not to be traced either. Their positions are
+/// told too, because addresses may be translated on the way.
 #[inline(always)]
 fn connected(store: &impl Store) {
     if let Some(flow) = store.get() {
         // SAFETY: just found.
         unsafe {
             if (*flow).flags & OWN != 0 {
-                let nothing = Positions {
-                    received: 0,
-                    sent: 0,
+                let at = Positions {
+                    received: u64::from(store.field::<u32>(offset!(tcp_copied_seq))),
+                    sent: u64::from(store.field::<u32>(offset!(tcp_write_seq))),
                 };
-                announce(store, flow, own_pid(), 0, nothing);
+                announce(store, flow, own_pid(), 0, at);
                 (*flow).verdict = IGNORE;
             }
         }
@@ -156,6 +170,11 @@ fn closing(store: &impl Store, state: u32) {
             error: socket::error(store.address()),
             reserved: 0,
         });
+    }
+    if follows() && (state == CLOSE || state == FIN_WAIT1 || state == LAST_ACK) {
+        // A response that lasts until its connection closes ends here too.
+        // SAFETY: as above.
+        unsafe { exchange::end(flow) };
     }
     if state == CLOSE {
         store.remove();

@@ -13,12 +13,17 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use clew_common::{
-    control::{Control, UNDECIDED},
+    control::{Control, FLOW_WORDS, UNDECIDED},
     counter::Counter,
 };
 use core::ffi::c_void;
 
-use crate::{counter::count, kernel::read_kernel};
+use crate::{
+    counter::count,
+    exchange::{self, Exchanges, Moved},
+    kernel::read_kernel,
+    message::Bytes,
+};
 
 /// State of a connection. Its fields are written without locks: a connection is rarely used by
 /// two threads in the same direction at the same time, and what could go wrong then is a verdict
@@ -40,9 +45,13 @@ pub struct Flow {
     pub verdict: u32,
     /// `connection::ACCEPTED`, `CONNECTED`, `FROM_START`, `OWN`, and the flags below.
     pub flags: u32,
-    /// Padding, always 0.
-    pub reserved: u32,
+    /// What is known about TCP options on this connection (`option.rs`).
+    pub options: u32,
+    /// Requests and responses.
+    pub exchanges: Exchanges,
 }
+
+const _: () = assert!(size_of::<Flow>() == FLOW_WORDS * size_of::<u64>());
 
 /// [`Flow::flags`]: the connection has been told to user space.
 pub const ANNOUNCED: u32 = 1 << 16;
@@ -52,19 +61,22 @@ pub const UNIX: u32 = 1 << 17;
 pub const EXCLUDED_PROCESS: u32 = 1 << 18;
 
 impl Flow {
-    pub const fn new(id: u64, flags: u32) -> Self {
-        Self {
-            id,
-            received: 0,
-            sent: 0,
-            inode: 0,
-            pid: 0,
-            verdict: UNDECIDED,
-            flags,
-            reserved: 0,
-        }
-    }
+    /// All zero: what a socket's storage is before it is filled.
+    const NEW: Self = Self {
+        id: 0,
+        received: 0,
+        sent: 0,
+        inode: 0,
+        pid: 0,
+        verdict: UNDECIDED,
+        flags: 0,
+        options: 0,
+        exchanges: Exchanges::NONE,
+    };
 }
+
+/// A flow is too large for the stack.
+static NEW: Flow = Flow::NEW;
 
 #[btf_map]
 static FLOWS: SkStorage<Flow> = SkStorage::new();
@@ -112,6 +124,19 @@ pub trait Store {
     fn remove(&self);
     /// TCP: reads a field of the socket.
     fn field<T: Copy + Default>(&self, offset: usize) -> T;
+    /// Follows the exchanges of the connection through a chunk ([`exchange::moved`]).
+    ///
+    /// # Safety
+    ///
+    /// `flow` must point to a flow that the verifier knows.
+    #[inline(always)]
+    unsafe fn follow(&self, flow: *mut Flow, moved: Moved, bytes: Bytes)
+    where
+        Self: Sized,
+    {
+        // SAFETY: promised by the caller.
+        unsafe { exchange::moved(self, flow, moved, bytes) };
+    }
 }
 
 /// A socket that the verifier knows as such.
@@ -126,22 +151,22 @@ impl Store for Trusted {
     #[inline(always)]
     fn get(&self) -> Option<*mut Flow> {
         // SAFETY: the verifier checks the socket pointer.
-        let flow = unsafe { storage(self.0, core::ptr::null_mut(), 0) };
-        if flow.is_null() { None } else { Some(flow) }
+        let flow = unsafe { storage(self.0, 0) };
+        // SAFETY: just found. One without identity is being made by another processor.
+        if flow.is_null() || unsafe { (*flow).id } == 0 {
+            None
+        } else {
+            Some(flow)
+        }
     }
 
     #[inline(always)]
     fn create(&self, flags: u32) -> Option<*mut Flow> {
         // SAFETY: the verifier checks the socket pointer.
-        let id = unsafe { bpf_get_socket_cookie(self.0.cast_mut()) };
-        let mut flow = Flow::new(id, flags);
-        // SAFETY: as above; `flow` outlives the call.
-        let flow = unsafe { storage(self.0, &raw mut flow, BPF_SK_STORAGE_GET_F_CREATE as u64) };
-        if flow.is_null() {
-            count(Counter::SocketStateFull);
-            return None;
+        unsafe {
+            let cookie = bpf_get_socket_cookie(self.0.cast_mut());
+            create_in(self.0, flags, cookie)
         }
-        Some(flow)
     }
 
     #[inline(always)]
@@ -165,17 +190,70 @@ impl Store for Trusted {
 }
 
 #[inline(always)]
-unsafe fn storage(socket: *const c_void, initial: *mut Flow, flags: u64) -> *mut Flow {
+unsafe fn storage(socket: *const c_void, flags: u64) -> *mut Flow {
     // SAFETY: promised by the caller. The wrapper type of aya-ebpf takes another program type's
     // context, hence the plain helper.
     unsafe {
         bpf_sk_storage_get(
             (&raw const FLOWS).cast_mut().cast(),
             socket.cast_mut(),
-            initial.cast(),
+            core::ptr::null_mut(),
             flags,
         )
         .cast()
+    }
+}
+
+#[inline(always)]
+unsafe fn create_in(socket: *const c_void, flags: u32, cookie: u64) -> Option<*mut Flow> {
+    // SAFETY: promised by the caller.
+    let flow = unsafe { storage(socket, BPF_SK_STORAGE_GET_F_CREATE as u64) };
+    if flow.is_null() {
+        count(Counter::SocketStateFull);
+        return None;
+    }
+    // SAFETY: just made, and zero, or made by another processor with the same values.
+    unsafe {
+        (*flow).flags |= flags;
+        (*flow).id = cookie;
+    }
+    Some(flow)
+}
+
+/// The socket of a `sock_ops` program, whose cookie the kernel tells only of the program's context.
+pub struct OfContext {
+    pub socket: *const c_void,
+    pub context: *mut c_void,
+}
+
+impl Store for OfContext {
+    #[inline(always)]
+    fn address(&self) -> *const c_void {
+        address_of(self.socket)
+    }
+
+    #[inline(always)]
+    fn get(&self) -> Option<*mut Flow> {
+        Trusted(self.socket).get()
+    }
+
+    #[inline(always)]
+    fn create(&self, flags: u32) -> Option<*mut Flow> {
+        // SAFETY: the verifier checks both pointers.
+        unsafe {
+            let cookie = bpf_get_socket_cookie(self.context);
+            create_in(self.socket, flags, cookie)
+        }
+    }
+
+    #[inline(always)]
+    fn remove(&self) {
+        // It goes with the socket.
+    }
+
+    #[inline(always)]
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
+        Trusted(self.socket).field(offset)
     }
 }
 
@@ -211,13 +289,18 @@ impl Store for Untrusted {
 
     #[inline(always)]
     fn create(&self, flags: u32) -> Option<*mut Flow> {
-        let mut flow = Flow::new(next_id(), flags);
-        flow.inode = self.inode;
-        if FLOW_TABLE.insert(self.address as u64, flow, 0).is_err() {
+        if FLOW_TABLE.insert(self.address as u64, &NEW, 0).is_err() {
             count(Counter::SocketStateFull);
             return None;
         }
-        FLOW_TABLE.get_ptr_mut(self.address as u64)
+        let flow = FLOW_TABLE.get_ptr_mut(self.address as u64)?;
+        // SAFETY: just made.
+        unsafe {
+            (*flow).flags = flags;
+            (*flow).inode = self.inode;
+            (*flow).id = next_id();
+        }
+        Some(flow)
     }
 
     #[inline(always)]
@@ -230,7 +313,58 @@ impl Store for Untrusted {
     fn field<T: Copy + Default>(&self, offset: usize) -> T {
         read_kernel(self.address, offset).unwrap_or_default()
     }
+
+    #[inline(always)]
+    unsafe fn follow(&self, _: *mut Flow, moved: Moved, bytes: Bytes) {
+        // The program that follows every system call is at the limit of the verifier's patience.
+        clew_follow(
+            self.address as u64,
+            u64::from(moved.position) << 32 | u64::from(moved.length),
+            moved.caller,
+            u32::from(moved.sent) << 31 | bytes.length,
+        );
+    }
 }
+
+/// A global function: the verifier looks at it once, by itself. It takes only numbers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn clew_follow(address: u64, place: u64, caller: u64, sent_captured: u32) -> u32 {
+    let store = Untrusted {
+        address: address as *const c_void,
+        inode: 0,
+    };
+    let moved = Moved {
+        sent: sent_captured >> 31 != 0,
+        position: (place >> 32) as u32,
+        length: place as u32,
+        caller,
+    };
+    if let Some(flow) = store.get()
+        && let Some(bytes) = Bytes::of_record(sent_captured & !(1 << 31))
+    {
+        // SAFETY: just found.
+        unsafe { exchange::moved(&store, flow, moved, bytes) };
+    }
+    0
+}
+
+/// A socket's address as a number like any other: where the verifier knows it as a socket, it refuses
+/// to reckon with it.
+#[inline(always)]
+pub fn address_of(socket: *const c_void) -> *const c_void {
+    let Some(slot) = ADDRESS.get_ptr_mut(0) else {
+        return core::ptr::null();
+    };
+    // SAFETY: the slot is this processor's own. Volatile: the way through memory is the point.
+    unsafe {
+        slot.write_volatile(socket as u64);
+        slot.read_volatile() as *const c_void
+    }
+}
+
+#[btf_map]
+static ADDRESS: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// An identity that no other connection has: processor and count. Cookies are counted likewise
 /// from small numbers, but the two kinds are never used together.

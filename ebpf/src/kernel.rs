@@ -17,6 +17,11 @@ static OWN_PID: u32 = 0;
 #[unsafe(no_mangle)]
 static CAPTURE_BYTES: u32 = clew_common::event::CAPTURE_MAX as u32;
 
+/// 1 where the programs follow which requests are being served, so that contexts can leave with what
+/// they cause; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static FOLLOW: u32 = 0;
+
 /// Reads one offset.
 ///
 /// Volatile: the compiler must not use the zero that this object file carries. The verifier does
@@ -47,6 +52,13 @@ pub fn own_pid() -> u32 {
 pub fn capture_bytes() -> u32 {
     // SAFETY: a static.
     unsafe { core::ptr::read_volatile(&raw const CAPTURE_BYTES) }
+}
+
+/// Whether contexts are passed on.
+#[inline(always)]
+pub fn follows() -> bool {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const FOLLOW) != 0 }
 }
 
 /// Reads a kernel field of any plain type.

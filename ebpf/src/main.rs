@@ -7,13 +7,20 @@
 
 #![no_std]
 #![no_main]
+// The target's assembler: for the one instruction that `core` has no name for (see `context.rs`).
+#![feature(asm_experimental_arch)]
 
 mod buffer;
 mod chunk;
 mod connection;
+mod context;
 mod counter;
+mod exchange;
+mod existing;
 mod flow;
 mod kernel;
+mod message;
+mod option;
 mod output;
 mod process;
 mod registers;

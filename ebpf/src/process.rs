@@ -1,4 +1,7 @@
-//! Processes that start a program, fork and exit.
+//! Processes that start a program, fork and exit, and threads that begin and end.
+//!
+//! Each thread of a process that is not left out costs two small records. Which of them matter,
+//! because their creator serves a request, user space knows.
 
 use aya_ebpf::{
     btf_maps::PerCpuArray,
@@ -17,7 +20,9 @@ use clew_common::{
 use core::ffi::c_void;
 
 use crate::{
-    kernel::{offset, read_kernel, read_pointer},
+    context,
+    flow::is_excluded,
+    kernel::{follows, offset, own_pid, read_kernel, read_pointer},
     output,
 };
 
@@ -111,19 +116,35 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn try_fork(parent: *const c_void, child: *const c_void) -> Option<()> {
     let pid = read_kernel::<u32>(child, offset!(task_tgid))?;
-    if read_kernel::<u32>(child, offset!(task_pid))? != pid {
-        // A thread.
+    let tid = read_kernel::<u32>(child, offset!(task_pid))?;
+    if tid != pid && is_silent(pid) {
         return None;
+    }
+    let parent_pid = read_kernel::<u32>(parent, offset!(task_tgid))?;
+    let parent_tid = read_kernel::<u32>(parent, offset!(task_pid))?;
+    if follows() {
+        context::begun(
+            u64::from(parent_pid) << 32 | u64::from(parent_tid),
+            u64::from(pid) << 32 | u64::from(tid),
+        );
     }
     output::event(&Fork {
         kind: Kind::ProcessFork as u32,
-        parent: read_kernel::<u32>(parent, offset!(task_tgid))?,
+        parent: parent_pid,
+        parent_tid,
         pid,
+        tid,
         reserved: 0,
         // SAFETY: the helper has no conditions.
         time: unsafe { bpf_ktime_get_ns() },
     });
     Some(())
+}
+
+/// Whether a process's threads are of no interest.
+#[inline(always)]
+fn is_silent(pid: u32) -> bool {
+    pid == own_pid() || is_excluded(pid)
 }
 
 /// `sched_process_exit(struct task_struct *p, …)`; later kernels have a second argument.
@@ -136,12 +157,21 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn try_exit(task: *const c_void) -> Option<()> {
     let pid = read_kernel::<u32>(task, offset!(task_tgid))?;
-    if read_kernel::<u32>(task, offset!(task_pid))? != pid {
+    let tid = read_kernel::<u32>(task, offset!(task_pid))?;
+    if follows() {
+        context::thread_exited(u64::from(pid) << 32 | u64::from(tid));
+    }
+    if tid != pid && is_silent(pid) {
         return None;
+    }
+    if follows() && tid == pid {
+        context::process_exited(pid);
     }
     output::event(&Exit {
         kind: Kind::ProcessExit as u32,
         pid,
+        tid,
+        reserved: 0,
         // SAFETY: the helper has no conditions.
         time: unsafe { bpf_ktime_get_ns() },
     });

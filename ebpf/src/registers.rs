@@ -69,6 +69,24 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The descriptor on which it sends, if it sends on one.
+    #[inline(always)]
+    pub fn sends_on(&self) -> Option<u32> {
+        match self.number {
+            number::WRITE
+            | number::WRITEV
+            | number::PWRITEV2
+            | number::SENDTO
+            | number::SENDMSG
+            | number::SENDMMSG
+            | number::SENDFILE => Some(self.arguments[0] as u32),
+            number::SPLICE => Some(self.arguments[2] as u32),
+            _ => None,
+        }
+    }
+}
+
 /// Numbers of the system calls that move bytes through sockets (arch/x86/entry/syscalls/
 /// syscall_64.tbl).
 pub mod number {

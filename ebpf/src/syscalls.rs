@@ -3,15 +3,16 @@
 //! Every call of every process pays for the look at its number, so it is the last choice.
 
 use aya_ebpf::{
-    helpers::generated::bpf_get_current_task, macros::btf_tracepoint,
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_task},
+    macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use core::ffi::c_void;
 
 use crate::{
     buffer::Buffer,
-    chunk,
-    flow::Untrusted,
+    chunk, exchange,
+    flow::{Store, Untrusted},
     kernel::{offset, read_kernel, read_pointer, read_user},
     registers::{Call, Registers, number},
     socket_tracepoints::{DISCARDED, NOT_FROM_STREAM},
@@ -36,6 +37,23 @@ pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     match unsafe { Call::of(ctx.arg::<*const Registers>(0)) } {
         Some(call) if result > 0 || !call.asks_for_nothing() => ended(&call, result),
         _ => {}
+    }
+    0
+}
+
+/// `sys_enter(struct pt_regs *regs, long id)`: before a call sends a request, on kernels where
+/// nothing later may ask who is sending it.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: the verifier knows the first argument as `struct pt_regs`.
+    if let Some(call) = unsafe { Call::of(ctx.arg::<*const Registers>(0)) }
+        && let Some(descriptor) = call.sends_on()
+        && let Some(store) = socket_of(descriptor)
+        && let Some(flow) = store.get()
+    {
+        let position = store.field(offset!(tcp_write_seq));
+        // SAFETY: just found.
+        unsafe { exchange::sending(&store, flow, bpf_get_current_pid_tgid(), position) };
     }
     0
 }

@@ -12,6 +12,7 @@ mod deadline;
 mod impairment;
 mod namespace;
 mod network;
+mod node;
 mod process;
 
 pub use cgroup::Cgroup;
@@ -19,6 +20,7 @@ pub use deadline::Deadline;
 pub use impairment::Impairment;
 pub use namespace::Namespace;
 pub use network::{Host, Network};
+pub use node::{Node, Pod};
 pub use process::Process;
 
 use anyhow::Context as _;

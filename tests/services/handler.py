@@ -15,7 +15,13 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        status = carry_out(self.headers.get("X-Plan"), self.headers.get("traceparent"))
+        self.answer(self.make_calls())
+
+    def make_calls(self):
+        """Carries the plan out, and gives the status to answer with."""
+        return carry_out(self.headers.get("X-Plan"), self.headers.get("traceparent"))
+
+    def answer(self, status):
         self.send_response(status)
         self.send_header("Content-Length", str(len(BODY)))
         self.end_headers()

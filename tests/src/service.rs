@@ -213,6 +213,8 @@ pub fn nginx_command(stage: &Stage, name: &str, http: &str) -> Result<Command> {
 pub const NGINX: Need = Need::Program("nginx");
 /// curl.
 pub const CURL: Need = Need::Program("curl");
+/// nft, to translate addresses.
+pub const NFT: Need = Need::Program("nft");
 /// HAProxy.
 pub const HAPROXY: Need = Need::Program("haproxy");
 /// The load generator wrk.

@@ -164,9 +164,14 @@ impl Stage {
     /// # Errors
     /// When it cannot be started, or takes longer than a minute.
     pub fn run_to_end(&self, command: Command) -> Result<(ExitStatus, String)> {
+        self.run_in(&self.namespace, command)
+    }
+
+    fn run_in(&self, namespace: &Namespace, command: Command) -> Result<(ExitStatus, String)> {
         let shown = format!("{command:?}");
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let mut process = self.start(&format!("run-{number}"), command)?;
+        let name = format!("run-{number}");
+        let mut process = Process::start(&name, command, Some(namespace), self.directory())?;
         let status = process
             .wait(Duration::from_secs(60))
             .with_context(|| format!("running {shown}"))?;
@@ -243,6 +248,21 @@ impl Stage {
     /// # Errors
     /// When a request fails.
     pub fn load(&self, what: &str, call: &Call, count: usize, threads: usize) -> Result<Score> {
+        self.load_from(&self.namespace, what, call, count, threads)
+    }
+
+    /// Like [`Stage::load`], with the client in another namespace.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub fn load_from(
+        &self,
+        namespace: &Namespace,
+        what: &str,
+        call: &Call,
+        count: usize,
+        threads: usize,
+    ) -> Result<Score> {
         let requests: Vec<Request> = (0..count)
             .map(|n| call.request(&self.request(&format!("{what}-{threads}x{n}"))))
             .collect();
@@ -258,7 +278,8 @@ impl Stage {
             .arg(require::workspace().join("tests/services/load.py"))
             .arg(threads.to_string())
             .arg(list);
-        self.run(command)?;
+        let (status, output) = self.run_in(namespace, command)?;
+        ensure!(status.success(), "{status}; it wrote:\n{output}");
 
         let hops: Vec<Hop> = requests
             .into_iter()

@@ -56,6 +56,7 @@ fn connection(from_start: bool) -> Connection {
         from_start,
         nonblocking: false,
         positions: [0; 2],
+        now: [0; 2],
         pid: 1,
         time: Timestamp(0),
     }

@@ -177,6 +177,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", help_heading = "Capture")]
     pub ring_size: Option<String>,
 
+    /// How trace contexts leave with the requests of traced processes; may be repeated [default:
+    /// tcp-option] [env: CLEW_PROPAGATE]
+    #[arg(
+        long,
+        value_name = "MODE",
+        help_heading = "Propagation",
+        value_parser = ["off", "tcp-option"]
+    )]
+    pub propagate: Vec<String>,
+
     /// Print the agent's counters to standard error, every 10s or as given (--stats=1s) [env:
     /// CLEW_METRICS_STATS_INTERVAL]
     #[arg(
@@ -270,6 +280,7 @@ impl RunArgs {
                 "capture.ring_size",
                 self.ring_size.as_slice(),
             ),
+            ("--propagate", "propagate", &self.propagate),
             ("--stats", "metrics.stats_interval", self.stats.as_slice()),
             (
                 "--metrics-address",

@@ -31,7 +31,9 @@ pub(crate) use otel::pairs as parse_pairs;
 pub use otlp::{Batch, Compression, Otlp, OtlpProtocol};
 pub use print::print_effective;
 pub use scope::{Rules, Scope};
-pub use sections::{Backend, Capture, Config, Log, LogFormat, Metrics, Output, Redaction};
+pub use sections::{
+    Backend, Capture, Config, Log, LogFormat, Metrics, Output, Propagate, Redaction,
+};
 pub use value::{PortRange, Setting, Size};
 pub use yaml::Mark;
 

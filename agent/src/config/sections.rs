@@ -37,6 +37,16 @@ choice! {
 }
 
 choice! {
+    /// How trace contexts leave with the requests that traced processes send.
+    Propagate {
+        /// They do not.
+        Off = "off",
+        /// In a TCP option, which needs an agent at the other end too.
+        TcpOption = "tcp-option",
+    }
+}
+
+choice! {
     /// How log lines look.
     LogFormat {
         /// For people.
@@ -62,6 +72,8 @@ pub struct Config {
     pub thread_ids: bool,
     /// Capture in the kernel.
     pub capture: Capture,
+    /// How trace contexts leave with requests: empty for not at all.
+    pub propagate: Vec<Propagate>,
     /// What is traced.
     pub scope: Scope,
     /// Limits.
@@ -137,6 +149,7 @@ impl Config {
                 false,
             ),
             capture: Capture::read(layers),
+            propagate: propagate(layers),
             scope: Scope::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
@@ -248,6 +261,21 @@ fn resource_attributes(layers: &mut Layers<'_>) -> Pairs {
         );
     }
     attributes
+}
+
+fn propagate(layers: &mut Layers<'_>) -> Vec<Propagate> {
+    let mut modes = layers.list(
+        "propagate",
+        "How trace contexts leave with requests: tcp-option (agents at both ends), or off.",
+        vec![Propagate::TcpOption],
+    );
+    if modes.contains(&Propagate::Off) {
+        if modes.len() > 1 {
+            layers.refuse("propagate", "`off` goes with nothing else");
+        }
+        modes.clear();
+    }
+    modes
 }
 
 impl Capture {

@@ -41,6 +41,7 @@ fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
         capture_bytes: CAPTURE_MAX as u32,
         ring_bytes: RING_BYTES,
         max_connections: 16,
+        option: crate::kernel::cgroups(&[]),
     };
     Kernel::start(&config).map(|kernel| kernel.programs)
 }
@@ -89,7 +90,7 @@ fn backend_check(backend: Backend, result: &Result<Vec<ProgramReport>, KernelErr
 }
 
 fn hook(program: &ProgramReport) -> Check {
-    let check = Check::works(&format!("hook.{}", program.tracepoint), program.purpose, "");
+    let check = Check::works(&format!("hook.{}", program.hook), program.purpose, "");
     match &program.loaded {
         Loaded::Attached => check,
         Loaded::Refused { reason, .. } => {

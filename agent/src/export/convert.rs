@@ -55,7 +55,7 @@ fn convert(source: &ExportSpan) -> OtlpSpan {
     let from = &source.span;
     let mut attributes = Vec::with_capacity(from.attributes.len() + 2);
     attributes.extend(from.attributes.iter().map(attribute));
-    // Whether the parent lies in another process is known for a header; a thread's parent and the
+    // Whether the parent lies in another process is known for a header and an option; a thread's parent and the
     // timing one are of this process; a socket's is the span at the other end, of another process
     // in all but odd cases (a process that calls itself).
     let mut flags = u32::from(from.flags.0) | SpanFlags::ContextHasIsRemoteMask as u32;
@@ -64,7 +64,10 @@ fn convert(source: &ExportSpan) -> OtlpSpan {
         Parent::Span { id, evidence } => {
             parent_span_id = id.0.to_be_bytes().to_vec();
             attributes.push(text("clew.parent.evidence", evidence.label()));
-            if matches!(evidence, Evidence::Header | Evidence::Socket) {
+            if matches!(
+                evidence,
+                Evidence::Header | Evidence::TcpOption | Evidence::Socket
+            ) {
                 flags |= SpanFlags::ContextIsRemoteMask as u32;
             }
         }

@@ -1,13 +1,19 @@
 //! One connection: from kernel chunks to a parser's events.
 
+use std::collections::VecDeque;
+
 use clew_common::control::{
-    CAPTURE, Control, IGNORE, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED,
+    CAPTURE, Control, IGNORE, IS_CLIENT, IS_SERVER, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD,
+    UNDECIDED,
 };
 
 use super::stream::{Place, Stream};
 use crate::{
     metrics::{Count, Drop, Metrics},
-    model::{Address, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Task, Timestamp},
+    model::{
+        Address, Carried, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Role, Side,
+        Started, Task, Timestamp,
+    },
     protocol::{self, Likeness, Parser, Wants},
 };
 
@@ -37,7 +43,7 @@ enum Speech {
 
 /// A connection and its parser.
 pub struct Tracked {
-    /// What the kernel said when it was first seen.
+    /// What the kernel said when it was first seen, and where its streams stand now.
     pub connection: Connection,
     /// Address of the kernel's socket.
     pub socket: u64,
@@ -50,7 +56,14 @@ pub struct Tracked {
     parser: Option<Box<dyn Parser>>,
     chunks: u32,
     told: Control,
+    /// Contexts of messages that the parser has not reported yet, by the low half of their position.
+    carried: VecDeque<(u32, Carried)>,
+    /// On a connection of unknown role: what its first request has shown.
+    side: Option<Side>,
 }
+
+/// Contexts that may wait for their messages; of more the oldest goes. Most often there is one.
+const CARRIED_MAX: usize = 64;
 
 /// A captured chunk as the kernel gave it.
 pub struct RawChunk<'a> {
@@ -95,6 +108,8 @@ impl Tracked {
             parser: Some(parser),
             chunks: 0,
             told: Control::default(),
+            carried: VecDeque::new(),
+            side: None,
         }
     }
 
@@ -127,6 +142,7 @@ impl Tracked {
             metrics.drop(Drop::LateChunk, 1);
             return;
         };
+        self.connection.now[index(raw.direction)] = position.wrapping_add(raw.length);
         if gap > 0 && !self.skips(raw.direction) {
             metrics.count(Count::Gaps, 1);
         }
@@ -149,6 +165,37 @@ impl Tracked {
         );
         if matches!(self.speech, Speech::Unknown { .. }) {
             self.recognise(raw, !events.is_empty(), metrics);
+        }
+    }
+
+    /// Keeps the context of a message that is to come.
+    pub fn carried(&mut self, position: u32, carried: Carried) {
+        if self.carried.len() == CARRIED_MAX {
+            self.carried.pop_front();
+        }
+        self.carried.push_back((position, carried));
+    }
+
+    /// The parser reports a request: adds what the kernel knows of it.
+    pub fn started(&mut self, started: &mut Started) {
+        if self.connection.role == Role::Unknown {
+            self.side = Some(started.side);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the kernel counts in 32 bits"
+        )]
+        let position = started.position as u32;
+        while let Some(&(at, carried)) = self.carried.front() {
+            // Compared by distance: positions wrap.
+            let ahead = at.wrapping_sub(position).cast_signed();
+            if ahead > 0 {
+                break;
+            }
+            self.carried.pop_front();
+            if ahead == 0 {
+                started.carried = Some(carried);
+            }
         }
     }
 
@@ -218,10 +265,15 @@ impl Tracked {
         };
         let mut control = self.told;
         if control.verdict == UNDECIDED
-            && self.chunks >= CONFIRM_AFTER
+            && (self.chunks >= CONFIRM_AFTER || self.side.is_some())
             && matches!(self.speech, Speech::Known)
         {
             control.verdict = CAPTURE;
+            control.flags |= match self.side {
+                None => 0,
+                Some(Side::Client) => IS_CLIENT,
+                Some(Side::Server) => IS_SERVER,
+            };
         }
         // Skips begin and end with chunks that are large enough to ask for them.
         let large = raw.length >= u64::from(SKIP_THRESHOLD);

@@ -5,6 +5,9 @@
 
 mod connection;
 mod stream;
+pub mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,8 +21,8 @@ use self::connection::{RawChunk, Tracked};
 use crate::{
     metrics::{Count, Drop, Gauge, Metrics},
     model::{
-        Address, Connection, ConnectionEnd, ConnectionId, Direction, EndReason, ParserEvent, Span,
-        Task, Timestamp,
+        Address, Carried, Connection, ConnectionEnd, ConnectionId, Direction, EndReason,
+        ParserEvent, Span, Timestamp,
     },
     protocol::{self, Settings},
     stitch::Stitcher,
@@ -69,8 +72,8 @@ pub struct Ingest {
     /// Ended connections that may have chunks to come, and when they were last looked at.
     closing_tcp: VecDeque<(Timestamp, ConnectionEnd)>,
     closing_unix: VecDeque<(Timestamp, ConnectionEnd)>,
-    /// The agent's own connections, local address first: their other ends are left alone.
-    own: HashMap<ConnectionId, Address>,
+    /// The agent's own connections: their other ends are left alone.
+    own: HashMap<ConnectionId, Connection>,
     max_connections: usize,
     max_memory: usize,
     settings: Settings,
@@ -114,14 +117,14 @@ impl Ingest {
         self.metrics.count(Count::Connections, 1);
         let id = connection.id;
         if own {
-            self.ignore_other_end(&connection.address, out);
-            self.own.insert(id, connection.address);
+            self.ignore_other_end(&connection, out);
+            self.own.insert(id, connection);
             return;
         }
         if self.connections.len() >= self.max_connections {
             self.evict(stitcher, out);
         }
-        let wanted = !self.faces_agent(&connection.address) && scope.covers(&connection);
+        let wanted = !self.faces_agent(&connection) && scope.covers(&connection);
         let parser = protocol::parser_for(&connection, &self.settings);
         let mut tracked = Tracked::new(connection, socket, parser);
         if wanted {
@@ -140,13 +143,14 @@ impl Ingest {
     }
 
     /// Whether the other end is one of the agent's own connections.
-    fn faces_agent(&self, address: &Address) -> bool {
-        self.own.values().any(|own| are_ends_of_one(own, address))
+    fn faces_agent(&self, connection: &Connection) -> bool {
+        let mut own = self.own.values();
+        own.any(|own| are_ends_of_one(own, connection))
     }
 
-    fn ignore_other_end(&mut self, own: &Address, out: &mut Outcome) {
+    fn ignore_other_end(&mut self, own: &Connection, out: &mut Outcome) {
         for tracked in self.connections.values_mut() {
-            if are_ends_of_one(own, &tracked.connection.address) && !tracked.is_ignored() {
+            if are_ends_of_one(own, &tracked.connection) && !tracked.is_ignored() {
                 tracked.ignore();
                 out.commands.push(ignore(tracked.connection.id));
             }
@@ -199,13 +203,16 @@ impl Ingest {
             length,
             data,
             time: Timestamp(chunk.time),
-            task: Task::thread(chunk.pid, chunk.tid),
+            task: task::of_chunk(chunk),
         };
         tracked.chunk(&raw, &self.metrics, &mut self.events);
         if let Some(control) = tracked.control(&raw) {
             out.commands.push(Command::Set(id, control));
         }
-        for event in self.events.drain(..) {
+        for mut event in self.events.drain(..) {
+            if let ParserEvent::Started(started) = &mut event {
+                tracked.started(started);
+            }
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         if tracked.is_ignored()
@@ -216,6 +223,13 @@ impl Ingest {
             if self.unix.get(&socket) == Some(&id) {
                 self.unix.remove(&socket);
             }
+        }
+    }
+
+    /// The kernel told a message's context, ahead of its chunk.
+    pub fn carried(&mut self, connection: ConnectionId, position: u32, carried: Carried) {
+        if let Some(tracked) = self.connections.get_mut(&connection) {
+            tracked.carried(position, carried);
         }
     }
 
@@ -418,16 +432,21 @@ const fn is_unix(connection: &Connection) -> bool {
     matches!(connection.address, Address::Unix { .. })
 }
 
-/// Whether two addresses name the two ends of one connection.
-fn are_ends_of_one(one: &Address, other: &Address) -> bool {
-    match (one, other) {
+/// Whether two connections are the two ends of one. TCP: by their addresses, or, where those are
+/// translated on the way, by where their streams began.
+fn are_ends_of_one(one: &Connection, other: &Connection) -> bool {
+    match (&one.address, &other.address) {
         (
             Address::Tcp { local, remote },
             Address::Tcp {
                 local: other_local,
                 remote: other_remote,
             },
-        ) => local == other_remote && remote == other_local,
+        ) => {
+            let [received, sent] = one.positions;
+            let began = one.from_start && other.from_start && other.positions == [sent, received];
+            began || local == other_remote && remote == other_local
+        }
         (
             Address::Unix { socket, .. },
             Address::Unix {

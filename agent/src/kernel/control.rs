@@ -4,7 +4,7 @@ use aya::{
     Ebpf,
     maps::{HashMap, MapData},
 };
-use clew_common::control::Control;
+use clew_common::control::{Control, FLOW_WORDS};
 use tracing::debug;
 
 use super::{Backend, KernelError, missing};
@@ -16,7 +16,8 @@ pub struct Controls {
     excluded: HashMap<MapData, u32, u32>,
     /// With the system call backend: the kernel's state of connections, by socket address; its
     /// first word is the connection's identity.
-    flows: Option<HashMap<MapData, u64, [u64; 6]>>,
+    flows: Option<HashMap<MapData, u64, [u64; FLOW_WORDS]>>,
+    habits: HashMap<MapData, u32, u32>,
 }
 
 impl Controls {
@@ -28,6 +29,7 @@ impl Controls {
                 Backend::Socket => None,
                 Backend::Syscall => Some(take_map(ebpf, "FLOW_TABLE")?),
             },
+            habits: take_map(ebpf, "HABITS")?,
         })
     }
 
@@ -56,6 +58,16 @@ impl Controls {
                 .is_ok_and(|flow| flow[0] == connection)
         {
             let _ = flows.remove(&socket);
+        }
+    }
+
+    /// Tells what was learned of a process: bits of [`clew_common::context::habit`].
+    pub fn set_habits(&mut self, pid: u32, habits: u32) {
+        if habits == 0 {
+            // Most processes are not there.
+            let _ = self.habits.remove(&pid);
+        } else if let Err(error) = self.habits.insert(pid, habits, 0) {
+            debug!(pid, "telling the kernel of a process's habits: {error}");
         }
     }
 

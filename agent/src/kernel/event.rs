@@ -8,11 +8,15 @@ use clew_common::{
         ACCEPTED, AF_INET, AF_INET6, AF_UNIX, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN,
         Opened,
     },
+    context::{self, Carried as RawCarried, Followed},
     event::{Chunk, Kind},
     process::{Exec, Exit, Fork},
 };
 
-use crate::model::{Address, Connection, ConnectionId, Role, Timestamp};
+use crate::model::{
+    Address, Carried, Cause, Connection, ConnectionId, NoParent, Origin, Role, SpanId, Timestamp,
+    TraceFlags, TraceId,
+};
 
 /// What the kernel programs tell.
 #[derive(Debug)]
@@ -39,10 +43,21 @@ pub enum KernelEvent<'a> {
         /// NUL-separated environment, possibly cut.
         environment: &'a [u8],
     },
-    /// A process has forked.
+    /// A process or a thread has begun.
     ProcessFork(Fork),
-    /// A process has ended.
+    /// A process or a thread has ended.
     ProcessExit(Exit),
+    /// The context of a message.
+    Carried {
+        /// The message's connection.
+        connection: ConnectionId,
+        /// Sequence number of its first byte.
+        position: u32,
+        /// The context.
+        carried: Carried,
+    },
+    /// The kernel follows what a process serves.
+    ProcessFollowed(Followed),
 }
 
 /// Decodes a record; `None` for one that no kernel program of this version writes.
@@ -77,12 +92,47 @@ pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
         }
         Kind::ProcessFork => KernelEvent::ProcessFork(split(record)?.0),
         Kind::ProcessExit => KernelEvent::ProcessExit(split(record)?.0),
+        Kind::Carried => {
+            let (raw, _) = split::<RawCarried>(record)?;
+            KernelEvent::Carried {
+                connection: ConnectionId(raw.connection),
+                position: raw.position,
+                carried: carried(&raw)?,
+            }
+        }
+        Kind::ProcessFollowed => KernelEvent::ProcessFollowed(split(record)?.0),
     })
 }
 
 fn split<T: AnyBitPattern>(record: &[u8]) -> Option<(T, &[u8])> {
     let (head, rest) = record.split_at_checked(size_of::<T>())?;
     Some((bytemuck::pod_read_unaligned(head), rest))
+}
+
+fn carried(raw: &RawCarried) -> Option<Carried> {
+    let span_id = SpanId(u64::from_be_bytes(raw.span_id));
+    let cause = match raw.origin {
+        context::FROM_OPTION | context::BEGUN => None,
+        context::BY_THREAD => Some(Cause::Thread(ConnectionId(raw.cause))),
+        context::BY_PROCESS => Some(Cause::Process(ConnectionId(raw.cause))),
+        context::NOT_SERVING => Some(Cause::None(NoParent::NotServing)),
+        context::AMBIGUOUS => Some(Cause::None(NoParent::Ambiguous)),
+        context::SHARED => Some(Cause::None(NoParent::SharedThread)),
+        _ => return None,
+    };
+    Some(Carried {
+        trace_id: TraceId(u128::from_be_bytes(raw.trace_id)),
+        flags: if raw.trace_flags & context::SAMPLED != 0 {
+            TraceFlags::SAMPLED
+        } else {
+            TraceFlags::default()
+        },
+        origin: match cause {
+            Some(cause) => Origin::Sent { span_id, cause },
+            None if raw.origin == context::FROM_OPTION => Origin::Option(span_id),
+            None => Origin::Begun,
+        },
+    })
 }
 
 fn connection(opened: &Opened) -> Option<Connection> {
@@ -100,6 +150,7 @@ fn connection(opened: &Opened) -> Option<Connection> {
         from_start: opened.flags & FROM_START != 0,
         nonblocking: opened.flags & NONBLOCKING != 0,
         positions: [opened.received, opened.sent],
+        now: [opened.received, opened.sent],
         pid: opened.pid,
         time: Timestamp(opened.time),
     })

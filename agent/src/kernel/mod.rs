@@ -2,10 +2,14 @@
 //! telling them what is wanted.
 
 pub mod btf;
+mod cgroup;
 mod control;
 mod counter;
 mod event;
+mod existing;
 mod program;
+
+use std::{fs::File, path::PathBuf};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
@@ -17,6 +21,7 @@ use tracing::debug;
 
 use self::btf::{Btf, BtfError};
 pub use self::{
+    cgroup::cgroups,
     control::Controls,
     counter::KernelCounters,
     event::{KernelEvent, decode},
@@ -63,6 +68,8 @@ pub struct KernelConfig {
     /// Connections for which the kernel keeps a record of what the agent decided, and, with the
     /// system call backend, their state.
     pub max_connections: u32,
+    /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
+    pub option: Vec<PathBuf>,
 }
 
 /// The running kernel programs. Dropping it takes everything out of the kernel.
@@ -77,6 +84,8 @@ pub struct Kernel {
     pub controls: Controls,
     counters: KernelCounters,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    /// The cgroups whose sockets send contexts, locked against other agents.
+    _cgroups: Vec<File>,
 }
 
 impl Kernel {
@@ -97,16 +106,20 @@ impl Kernel {
             Some(backend) => vec![backend],
             None => vec![Backend::Socket, Backend::Syscall],
         };
+        let cgroups = cgroup::claim(&config.option);
         let mut refusals = Vec::new();
         for backend in candidates {
-            let mut ebpf = load_maps(config, backend, &offsets)?;
-            let programs = program::load_all(&mut ebpf, backend, &aya_btf);
+            let mut ebpf = load_maps(config, backend, &offsets, !cgroups.is_empty())?;
+            let mut programs = program::load_all(&mut ebpf, backend, &aya_btf, &cgroups);
             if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
                 refusals.push(format!("{}: {}", backend.name(), missing.summary()));
                 debug!(backend = backend.name(), "refused: {}", missing.summary());
                 continue;
             }
-            return Self::assemble(ebpf, backend, programs);
+            if !cgroups.is_empty() {
+                programs.push(existing::ask(&mut ebpf, &aya_btf));
+            }
+            return Self::assemble(ebpf, backend, programs, cgroups);
         }
         Err(KernelError::NoBackend(refusals.join("; ")))
     }
@@ -115,6 +128,7 @@ impl Kernel {
         mut ebpf: Ebpf,
         backend: Backend,
         programs: Vec<ProgramReport>,
+        cgroups: Vec<File>,
     ) -> Result<Self, KernelError> {
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
             .inspect_err(|error| debug!("no log messages from the kernel programs: {error}"))
@@ -133,6 +147,7 @@ impl Kernel {
             controls,
             counters,
             logger,
+            _cgroups: cgroups,
         })
     }
 
@@ -175,6 +190,7 @@ fn load_maps(
     config: &KernelConfig,
     backend: Backend,
     offsets: &Offsets,
+    follows: bool,
 ) -> Result<Ebpf, KernelError> {
     let words = offsets.words();
     let own = std::process::id();
@@ -189,7 +205,9 @@ fn load_maps(
         Backend::Socket => 1,
         Backend::Syscall => config.max_connections,
     };
+    let follow = u32::from(follows);
     Ok(EbpfLoader::new()
+        .override_global("FOLLOW", &follow, true)
         .override_global("OFFSETS", &words[..], true)
         .override_global("OWN_PID", &own, true)
         .override_global("CAPTURE_BYTES", &capture, true)

@@ -62,6 +62,8 @@ pub struct Connection {
     /// Where its streams stood when it was first seen, received and sent: offsets of the next
     /// bytes, as in [`super::Chunk::position`].
     pub positions: [u64; 2],
+    /// Where its streams stand now, received and sent: offsets after the last bytes that were seen.
+    pub now: [u64; 2],
     /// The process that used it first (0: unknown).
     pub pid: u32,
     /// When it was first seen.

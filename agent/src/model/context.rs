@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::{ConnectionId, NoParent};
+
 /// A trace id (16 bytes, not all zero).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId(pub u128);
@@ -60,6 +62,44 @@ pub struct TraceContext {
     pub flags: TraceFlags,
     /// `tracestate`, as received.
     pub state: Option<Box<str>>,
+}
+
+/// What the kernel programs know of a message's context, from before the agent saw the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The trace that the message belongs to for whoever else was told.
+    pub trace_id: TraceId,
+    /// Whether that trace is sampled.
+    pub flags: TraceFlags,
+    /// How it came to that.
+    pub origin: Origin,
+}
+
+/// Where a message's context in the kernel comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Received: a TCP option named the sender's span.
+    Option(SpanId),
+    /// Received: it named none; the trace begins with it.
+    Begun,
+    /// Sent, standing for this span.
+    Sent {
+        /// The span's id, as the receiver was told.
+        span_id: SpanId,
+        /// What caused it.
+        cause: Cause,
+    },
+}
+
+/// What caused a request, as the kernel decided while it was leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The request that this connection had brought: the thread served only that.
+    Thread(ConnectionId),
+    /// The request that this connection had brought: the process served only that.
+    Process(ConnectionId),
+    /// None.
+    None(NoParent),
 }
 
 /// A context that a message carried: `span_id` is the sender's span.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Attribute, RemoteContext, SpanStatus, Task, Timestamp};
+use super::{Attribute, Carried, RemoteContext, SpanStatus, Task, Timestamp};
 
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,8 @@ pub struct Started {
     pub task: Task,
     /// The context that the request carries, if any.
     pub context: Option<RemoteContext>,
+    /// What the kernel knows of its context. Parsers give `None`; it is added after them.
+    pub carried: Option<Carried>,
 }
 
 /// How an exchange ended.

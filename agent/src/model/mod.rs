@@ -13,7 +13,9 @@ mod span;
 pub use attribute::{Attribute, Value};
 pub use chunk::{Chunk, Direction, Task, Timestamp};
 pub use connection::{Address, Connection, ConnectionEnd, ConnectionId, EndReason, Role};
-pub use context::{RemoteContext, SpanId, TraceContext, TraceFlags, TraceId};
+pub use context::{
+    Carried, Cause, Origin, RemoteContext, SpanId, TraceContext, TraceFlags, TraceId,
+};
 pub use exchange::{Finished, Note, Outcome, ParserEvent, Protocol, Side, Started};
 pub use resource::{ExportSpan, Resource};
 pub use span::{Evidence, NoParent, Parent, Span, SpanKind, SpanStatus};

@@ -28,6 +28,8 @@ pub enum SpanStatus {
 pub enum Evidence {
     /// The request carried a context in a header.
     Header,
+    /// The request's segment carried a context in a TCP option.
+    TcpOption,
     /// Both ends of the connection are on this host: the parent is the span at the other end.
     Socket,
     /// The thread that sent the request was serving the parent, and nothing else.
@@ -42,6 +44,7 @@ impl Evidence {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Header => "header",
+            Self::TcpOption => "tcp_option",
             Self::Socket => "socket",
             Self::Thread => "thread",
             Self::Timing => "timing",
@@ -61,6 +64,9 @@ pub enum NoParent {
     /// Other requests are open in the process, and its threads are known (or must be feared) to
     /// run several at a time.
     SharedThread,
+    /// The request left with the context of another trace than the one that its cause turned out to
+    /// belong to.
+    OtherTrace,
 }
 
 impl NoParent {
@@ -68,7 +74,10 @@ impl NoParent {
     /// in which a trace begins.
     #[must_use]
     pub const fn is_doubt(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::SharedThread)
+        matches!(
+            self,
+            Self::Ambiguous | Self::SharedThread | Self::OtherTrace
+        )
     }
 
     /// The value of `clew.parent.none`.
@@ -79,6 +88,7 @@ impl NoParent {
             Self::NotServing => "not_serving",
             Self::Ambiguous => "ambiguous",
             Self::SharedThread => "shared_thread",
+            Self::OtherTrace => "other_trace",
         }
     }
 }

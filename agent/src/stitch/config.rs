@@ -19,6 +19,9 @@ pub struct StitchConfig {
     /// Serving processes about which something is remembered. Of one beyond it nothing is learned,
     /// and only what needs no learning is asserted.
     pub max_processes: usize,
+    /// Tasks begun for open requests that are remembered. What one beyond it sends is judged as if
+    /// nothing were known of its beginning.
+    pub max_offspring: usize,
     /// Unix socket pairs that are followed. The ends of one beyond it are not matched.
     pub max_unix_pairs: usize,
     /// Whether spans name the thread that received or sent their request: for who compares Clew's
@@ -38,6 +41,7 @@ impl Default for StitchConfig {
             max_open: 100_000,
             max_held: 100_000,
             max_processes: 16_384,
+            max_offspring: 65_536,
             max_unix_pairs: 65_536,
             thread_ids: false,
             stable_after: 16,

@@ -7,8 +7,8 @@ use slotmap::new_key_type;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Attribute, ConnectionId, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus, Task,
-    Timestamp, TraceId,
+    Attribute, ConnectionId, Evidence, Note, Parent, Side, Span, SpanId, SpanKind, SpanStatus,
+    Task, Timestamp, TraceId,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -33,8 +33,10 @@ pub(super) struct Exchange {
     pub start: Timestamp,
     pub span_id: SpanId,
     pub cell: CellKey,
-    /// The context that the request carried.
+    /// The context that the request's header carried.
     pub header: Option<(TraceId, SpanId)>,
+    /// The context that a received request came with, in whatever way.
+    pub arrived: Option<Arrived>,
     /// `None` while the other end may still turn up.
     pub parent: Option<Parent>,
     /// The parent's start: a child does not begin before it.
@@ -54,6 +56,14 @@ pub(super) struct Exchange {
     pub probe: bool,
     /// What its end said.
     pub ended: Option<Ended>,
+}
+
+/// The context that a request came with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub trace: TraceId,
+    pub span: SpanId,
+    pub evidence: Evidence,
 }
 
 /// Where an open server exchange sits in the lists of its task and its process.

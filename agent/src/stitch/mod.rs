@@ -25,6 +25,7 @@ mod assemble;
 mod config;
 mod exchange;
 mod ids;
+mod offspring;
 mod parent;
 mod peer;
 mod serving;
@@ -43,14 +44,22 @@ pub use ids::{IdSource, RandomIds, SequentialIds};
 
 use crate::metrics::{Count, Drop, Gauge, Metrics};
 use crate::model::{
-    Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent, ParserEvent, Side,
-    Span, Started, Task, Timestamp,
+    Carried, Cause, Connection, ConnectionId, Evidence, Finished, NoParent, Origin, Outcome,
+    Parent, ParserEvent, Side, Span, SpanId, Started, Task, Timestamp,
 };
-use exchange::{Ended, Exchange, ExchangeKey};
+use exchange::{Arrived, Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
 use peer::{Meeting, Peers, Request};
 use serving::Serving;
 use trace::{CellKey, Trace, Traces};
+
+/// A request that a connection brought.
+#[derive(Clone, Copy, Debug)]
+struct Brought {
+    exchange: ExchangeKey,
+    span: SpanId,
+    start: Timestamp,
+}
 
 /// Turns parser events into spans.
 pub struct Stitcher {
@@ -67,6 +76,8 @@ pub struct Stitcher {
     /// Finished spans that wait.
     held: usize,
     serving: Serving,
+    /// The last request that each connection brought.
+    brought: HashMap<ConnectionId, Brought>,
     peers: Peers,
     traces: Traces,
     /// Server exchanges whose peer has not appeared, by the time of their start.
@@ -82,7 +93,11 @@ impl Stitcher {
     #[must_use]
     pub fn new(config: StitchConfig, ids: Box<dyn IdSource>, metrics: Metrics) -> Self {
         Self {
-            serving: Serving::new(config.max_processes),
+            serving: Serving::new(
+                config.max_processes,
+                config.max_offspring,
+                config.stable_after,
+            ),
             peers: Peers::new(config.max_unix_pairs),
             config,
             ids,
@@ -90,6 +105,7 @@ impl Stitcher {
             now: Timestamp::default(),
             exchanges: SlotMap::with_key(),
             by_id: HashMap::default(),
+            brought: HashMap::default(),
             open: BTreeMap::new(),
             started: 0,
             held: 0,
@@ -117,11 +133,36 @@ impl Stitcher {
     /// A connection has ended, and its parser has finished all its exchanges.
     pub fn connection_ended(&mut self, connection: ConnectionId) {
         self.peers.connection_ended(connection);
+        self.brought.remove(&connection);
+    }
+
+    /// The kernel begins to follow what a process serves. What it serves already, the kernel does not
+    /// know.
+    pub fn process_followed(&mut self, pid: u32) {
+        self.serving.followed(pid, self.started);
+    }
+
+    /// What the kernel should know of processes, as far as it has changed: process id and bits of
+    /// [`clew_common::context::habit`].
+    pub fn take_habits(&mut self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.serving.take_changed()
     }
 
     /// A process has ended: what was learned of it says nothing about the next one with its id.
     pub fn process_exited(&mut self, pid: u32) {
         self.serving.process_exited(pid, &mut self.exchanges);
+    }
+
+    /// A task has begun another: a thread of its process, or a process.
+    pub fn task_began(&mut self, creator: Task, task: Task) {
+        if !self.serving.task_began(creator, task, &self.exchanges) {
+            self.metrics.drop(Drop::OffspringBudget, 1);
+        }
+    }
+
+    /// A task has ended.
+    pub fn task_ended(&mut self, task: Task) {
+        self.serving.task_ended(task);
     }
 
     /// Lets go what has waited long enough at `now`. To be called every few milliseconds with the
@@ -172,6 +213,7 @@ impl Stitcher {
             span_id: self.ids.span_id(),
             cell: CellKey::null(),
             header: started.context.as_ref().map(|c| (c.trace_id, c.span_id)),
+            arrived: None,
             parent: None,
             not_before: Timestamp::default(),
             not_after: None,
@@ -217,11 +259,49 @@ impl Stitcher {
         client: Option<ExchangeKey>,
         out: &mut Vec<Span>,
     ) {
-        let (trace, opener) = match &started.context {
-            Some(context) => (Trace::of_header(context), None),
-            None => (Trace::begun_here(self.ids.trace_id()), Some(key)),
+        let (trace, arrived) = match (&started.context, &started.carried) {
+            (Some(context), carried) => {
+                let (span, evidence) = match carried {
+                    // Both name one trace: the option's span is the one that sent this very request,
+                    // the header's an ancestor of it.
+                    Some(Carried {
+                        trace_id,
+                        origin: Origin::Option(span),
+                        ..
+                    }) if *trace_id == context.trace_id => (*span, Evidence::TcpOption),
+                    _ => (context.span_id, Evidence::Header),
+                };
+                let trace = context.trace_id;
+                let arrived = Arrived {
+                    trace,
+                    span,
+                    evidence,
+                };
+                (Trace::of_header(context), Some(arrived))
+            }
+            (None, Some(carried)) => {
+                let arrived = match carried.origin {
+                    Origin::Option(span) => Some(Arrived {
+                        trace: carried.trace_id,
+                        span,
+                        evidence: Evidence::TcpOption,
+                    }),
+                    _ => None,
+                };
+                (Trace::of_kernel(carried), arrived)
+            }
+            (None, None) => (Trace::begun_here(self.ids.trace_id()), None),
         };
+        let opener = arrived.is_none().then_some(key);
+        self.exchanges[key].arrived = arrived;
         self.exchanges[key].cell = self.traces.open(trace, opener);
+        let exchange = &self.exchanges[key];
+        let served = Brought {
+            exchange: key,
+            span: exchange.span_id,
+            start: exchange.start,
+        };
+        self.brought.insert(exchange.id.0, served);
         if !self.serving.open(key, &mut self.exchanges) {
             self.metrics.drop(Drop::ProcessBudget, 1);
         }
@@ -255,6 +335,24 @@ impl Stitcher {
             &mut self.traces,
             self.config.stable_after,
         );
+        self.serving.has_sent(started.task.pid);
+        let sent = started.carried.and_then(|carried| match carried.origin {
+            Origin::Sent { span_id, cause } => Some((carried, span_id, cause)),
+            _ => None,
+        });
+        if let Some((_, span_id, _)) = sent {
+            // What the receiver was told.
+            self.exchanges[key].span_id = span_id;
+        }
+        if let Some((carried, _, cause)) = sent
+            && started.context.is_none()
+        {
+            self.client_left(key, &carried, cause);
+            if let Some(server) = server {
+                self.pair(key, server, out);
+            }
+            return;
+        }
         let (parent, not_before) = match choice {
             Choice::Serving(parent, evidence) => {
                 let parent = &self.exchanges[parent];
@@ -285,6 +383,53 @@ impl Stitcher {
         }
     }
 
+    /// A request whose context has left already, as the kernel decided.
+    fn client_left(&mut self, key: ExchangeKey, carried: &Carried, cause: Cause) {
+        let (brought, evidence) = match cause {
+            Cause::Thread(connection) => (self.brought.get(&connection), Evidence::Thread),
+            Cause::Process(connection) => (self.brought.get(&connection), Evidence::Timing),
+            Cause::None(_) => (None, Evidence::Thread),
+        };
+        let (parent, cell, not_before) = match brought.copied() {
+            Some(brought) => {
+                let cell = self.exchanges.get(brought.exchange).map(|e| e.cell);
+                let same = cell.filter(|&cell| self.traces.trace(cell).id == carried.trace_id);
+                match (cell, same) {
+                    // The same trace; or its span has left, in the trace that the kernel knew.
+                    (_, Some(_)) | (None, None) => {
+                        let parent = Parent::Span {
+                            id: brought.span,
+                            evidence,
+                        };
+                        (parent, same, brought.start)
+                    }
+                    (Some(_), None) => {
+                        let pid = self.exchanges[key].task.pid;
+                        self.serving.kernel_erred(pid);
+                        let parent = Parent::None(NoParent::OtherTrace);
+                        (parent, None, Timestamp::default())
+                    }
+                }
+            }
+            None => {
+                let why = match cause {
+                    Cause::None(why) => why,
+                    _ => NoParent::OtherTrace,
+                };
+                (Parent::None(why), None, Timestamp::default())
+            }
+        };
+        let cell = match cell {
+            Some(cell) => self.traces.share(cell),
+            None => self.traces.open(Trace::of_kernel(carried), None),
+        };
+        let exchange = &mut self.exchanges[key];
+        exchange.parent = Some(parent);
+        exchange.cell = cell;
+        exchange.not_before = not_before;
+        exchange.start = exchange.start.max(not_before);
+    }
+
     /// A client and a server exchange are the two ends of one.
     fn pair(&mut self, client_key: ExchangeKey, server_key: ExchangeKey, out: &mut Vec<Span>) {
         let Some([client, server]) = self.exchanges.get_disjoint_mut([client_key, server_key])
@@ -301,7 +446,7 @@ impl Stitcher {
             evidence: Evidence::Socket,
         };
         let (client_cell, server_cell) = (client.cell, server.cell);
-        match server.header {
+        match server.arrived {
             None => match self.traces.join(server_cell, client_cell) {
                 Some(freed) => {
                     self.exchanges[server_key].parent = Some(by_socket);
@@ -311,17 +456,14 @@ impl Stitcher {
                 // The client's request would be among the consequences of its own.
                 None => self.not_local(server_key, out),
             },
-            Some((trace, _)) if trace == self.traces.trace(client_cell).id => {
+            Some(arrived) if arrived.trace == self.traces.trace(client_cell).id => {
                 self.exchanges[server_key].parent = Some(by_socket);
                 self.complete(server_key, out);
             }
-            Some((_, span)) => {
+            Some(Arrived { span, evidence, .. }) => {
                 // Something on the way wrote it; it knows the request better than the addresses do.
                 let server = &mut self.exchanges[server_key];
-                server.parent = Some(Parent::Span {
-                    id: span,
-                    evidence: Evidence::Header,
-                });
+                server.parent = Some(Parent::Span { id: span, evidence });
                 server.other_trace = true;
                 self.complete(server_key, out);
             }
@@ -448,11 +590,8 @@ impl Stitcher {
         if exchange.parent.is_some() {
             return;
         }
-        exchange.parent = Some(match exchange.header {
-            Some((_, id)) => Parent::Span {
-                id,
-                evidence: Evidence::Header,
-            },
+        exchange.parent = Some(match exchange.arrived {
+            Some(Arrived { span, evidence, .. }) => Parent::Span { id: span, evidence },
             None => Parent::None(NoParent::Root),
         });
         let cell = exchange.cell;
@@ -513,6 +652,7 @@ impl Stitcher {
     fn advance(&mut self, now: Timestamp, out: &mut Vec<Span>) {
         self.now = self.now.max(now);
         let now = self.now;
+        self.serving.advance(now);
         let nanos = |d: std::time::Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         let wait = nanos(self.config.peer_wait);
         while let Some(key) = expired(&mut self.after_start, now, wait) {
@@ -547,6 +687,7 @@ const fn parent_count(parent: Parent) -> Count {
     match parent {
         Parent::Span { evidence, .. } => match evidence {
             Evidence::Header => Count::ParentHeader,
+            Evidence::TcpOption => Count::ParentTcpOption,
             Evidence::Socket => Count::ParentSocket,
             Evidence::Thread => Count::ParentThread,
             Evidence::Timing => Count::ParentTiming,
@@ -556,6 +697,7 @@ const fn parent_count(parent: Parent) -> Count {
             NoParent::NotServing => Count::ParentNotServing,
             NoParent::Ambiguous => Count::ParentAmbiguous,
             NoParent::SharedThread => Count::ParentSharedThread,
+            NoParent::OtherTrace => Count::ParentOtherTrace,
         },
     }
 }

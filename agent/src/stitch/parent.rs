@@ -7,7 +7,10 @@
 //! 2. Its thread serves exactly one request, and that says something: because it read that request
 //!    from a blocking socket, because the process has shown that work stays on its thread, or
 //!    because the process serves nothing else and never sends of its own accord.
-//! 3. Its thread serves none, but the process exactly one, and it never sends of its own accord.
+//! 3. Its thread serves none, but was begun for a request ([`super::offspring`]) that is still open,
+//!    and that says something: because the process has served nothing else since, or because it has
+//!    shown that such threads (or processes) end with their request and so serve no other.
+//! 4. Its thread serves none, but the process exactly one, and it never sends of its own accord.
 //!
 //! Known bias: a process that has not been seen sending while it serves nothing is believed never to
 //! do so. The first background request of a process that happens to fall into the time of its only
@@ -18,7 +21,8 @@
 use slotmap::SlotMap;
 
 use super::exchange::{Exchange, ExchangeKey};
-use super::serving::{Process, Serving};
+use super::offspring::Begun;
+use super::serving::{Process, Serving, is_open};
 use super::trace::{CellKey, Traces};
 use crate::model::{Evidence, NoParent, SpanId, Task, TraceId};
 
@@ -76,18 +80,29 @@ pub(super) fn choose(
     let Task { pid, key, .. } = sending.task;
     let on_task = find(serving.tasks.get(&(pid, key)).map(|set| &set[..]));
     let in_process = find(serving.processes.get(&pid).map(|process| &process.open[..]));
-    let process = serving.processes.get_mut(&pid);
+    let begun = serving.offspring.get(sending.task).filter(|begun| {
+        let possible = on_task == Found::None && is_open(begun.request, exchanges);
+        possible && find(Some(&[begun.request])) != Found::None
+    });
 
     if let Some((trace, span)) = sending.header {
-        let forwarded = find(
-            serving
-                .forwarded
-                .get(&(pid, trace, span))
-                .map(|set| &set[..]),
-        );
-        let process = process.as_deref();
+        // A command that a request has started may forward its context.
+        let server = begun.map_or(pid, |begun| begun.server);
+        let forwarded = serving.forwarded.get(&(server, trace, span));
+        let forwarded = find(forwarded.map(|set| &set[..]));
+        let process = serving.processes.get(&pid);
         return with_header(span, forwarded, on_task, process, exchanges, stable_after);
     }
+    if let Some(begun) = begun {
+        let server = serving.processes.get(&begun.server);
+        if is_for_request(begun, pid, server, exchanges, stable_after) {
+            return Choice::Serving(begun.request, Evidence::Thread);
+        }
+        if pid != begun.server {
+            return Choice::None(NoParent::Ambiguous);
+        }
+    }
+    let process = serving.processes.get_mut(&pid);
     let choice = by_task(
         sending,
         on_task,
@@ -162,6 +177,28 @@ fn by_task(
             }
         }
     }
+}
+
+/// Whether what a task sends must be for the open request that it was begun for. The task is of
+/// process `pid`, the request of process `server`.
+fn is_for_request(
+    begun: Begun,
+    pid: u32,
+    server: Option<&Process>,
+    exchanges: &SlotMap<ExchangeKey, Exchange>,
+    stable_after: u32,
+) -> bool {
+    let Some(server) = server else {
+        return false;
+    };
+    let proven = thread_proves(&exchanges[begun.request], Some(server), stable_after);
+    let alone = begun.alone == Some(server.opened);
+    let habits = &server.habits;
+    let shown = match pid == begun.server {
+        true => habits.threads,
+        false => habits.processes,
+    };
+    alone && (proven || !habits.background) || proven && shown.end_with_requests(stable_after)
 }
 
 /// Whether the one request that a thread serves must be the cause of what the thread sends.

@@ -8,7 +8,7 @@
 use slotmap::{SlotMap, new_key_type};
 
 use super::exchange::ExchangeKey;
-use crate::model::{RemoteContext, TraceFlags, TraceId};
+use crate::model::{Carried, RemoteContext, TraceFlags, TraceId};
 
 new_key_type! {
     /// A cell in [`Traces`].
@@ -29,6 +29,15 @@ impl Trace {
         Self {
             id,
             flags: TraceFlags::SAMPLED,
+            state: None,
+        }
+    }
+
+    /// The trace that the kernel gave to a message.
+    pub fn of_kernel(carried: &Carried) -> Self {
+        Self {
+            id: carried.trace_id,
+            flags: carried.flags,
             state: None,
         }
     }

@@ -20,6 +20,8 @@ mod context;
 mod export;
 mod hostile;
 mod lifecycle;
+mod nat;
+mod offspring;
 mod overload;
 mod protocol;
 mod scope;

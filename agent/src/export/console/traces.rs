@@ -83,7 +83,9 @@ fn has_root(spans: &[ExportSpan]) -> bool {
         spans.iter().map(|span| span.span.span_id).collect();
     spans.iter().all(|span| match span.span.parent {
         Parent::None(_) => true,
-        Parent::Span { id, evidence } => evidence == Evidence::Header || here.contains(&id),
+        Parent::Span { id, evidence } => {
+            matches!(evidence, Evidence::Header | Evidence::TcpOption) || here.contains(&id)
+        }
     })
 }
 

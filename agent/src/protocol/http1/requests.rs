@@ -116,6 +116,7 @@ impl Http1 {
             start: raw.start,
             task: now.task,
             context: context(&fields),
+            carried: None,
         }));
         self.exchanges.push(Request {
             exchange,

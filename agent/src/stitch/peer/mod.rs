@@ -14,7 +14,7 @@ pub(super) use unix::UnixPlace;
 /// Where an exchange waits for its other end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    Tcp(tcp::TcpKey),
+    Tcp(tcp::TcpPlace),
     Unix(UnixPlace),
 }
 
@@ -56,7 +56,7 @@ impl Peers {
     /// Takes the other end of a request out of the index, or puts the request into it.
     pub fn meet(&mut self, connection: &Connection, request: Request) -> Meeting {
         match connection.address {
-            Address::Tcp { local, remote } => self.tcp.meet(local, remote, connection.id, request),
+            Address::Tcp { local, remote } => self.tcp.meet(local, remote, connection, request),
             Address::Unix { socket, peer, .. } => {
                 self.unix.meet((socket, peer), connection, request)
             }
@@ -66,7 +66,7 @@ impl Peers {
     /// An exchange waits no longer.
     pub fn leave(&mut self, place: Place, exchange: ExchangeKey) {
         match place {
-            Place::Tcp(key) => self.tcp.leave(&key, exchange),
+            Place::Tcp(place) => self.tcp.leave(place),
             Place::Unix(place) => self.unix.leave(place, exchange),
         }
     }
@@ -94,14 +94,22 @@ impl Peers {
         }
     }
 
-    /// A connection has ended: its socket's kernel address may be used again.
+    /// A connection has ended: what was known of its other end goes, and its socket's kernel
+    /// address may be used again.
     pub fn connection_ended(&mut self, connection: ConnectionId) {
+        self.tcp.connection_ended(connection);
         self.unix.connection_ended(connection);
     }
 
     /// Unix pairs that were not followed since the last call, because there were too many.
     pub fn take_refused(&mut self) -> u64 {
         self.unix.take_refused()
+    }
+
+    /// TCP connections whose other end is known.
+    #[cfg(test)]
+    pub fn tcp_twins(&self) -> usize {
+        self.tcp.twins()
     }
 
     /// Entries in the index.

@@ -1,6 +1,7 @@
 //! Both ends on one host, in every order in which the kernel may tell of them.
 
-use super::script::check;
+use super::script::{Script, check};
+use crate::stitch::StitchConfig;
 
 #[test]
 fn the_client_is_seen_first() {
@@ -108,6 +109,198 @@ fn requests_are_told_apart_by_their_position() {
          A>0 b 10..16 not_serving
          A>1 a 11..17 not_serving",
     );
+}
+
+/// What comes out where each request of a link is matched, the server's end being seen last.
+const BOTH_MATCHED: &str = "A<0 a 12..14 socket A>0
+    A<1 b 13..15 socket A>1
+    A>0 a 10..16 not_serving
+    A>1 b 11..17 not_serving";
+
+/// A client sends two requests before the first is answered; the server has answered the first
+/// when it reads the second.
+fn pipelined(link: &str, answers: &str) -> String {
+    format!(
+        "link A {link}
+         10 1.1 A> start {answers}
+         11 1.1 A> start {answers}
+         12 2.1 A< start {answers}
+         13 2.1 A< start
+         14 2.1 A< end
+         15 2.1 A< end
+         16 1.1 A> end
+         17 1.1 A> end
+         flush"
+    )
+}
+
+#[test]
+fn addresses_that_are_translated_on_the_way_do_not_matter() {
+    // The server's end is seen first, last, and on a kept connection.
+    check(
+        "link A nat
+         10 2.1 A< start
+         12 1.1 A> start
+         20 2.1 A< end
+         22 1.1 A> end
+         30 1.1 A> start
+         31 2.1 A< start
+         32 2.1 A< end
+         33 1.1 A> end
+         40 2.1 A< start
+         41 2.1 A< end
+         42 1.1 A> start
+         43 1.1 A> end",
+        "A<0 a 10..20 socket A>0
+         A>0 a 10..22 not_serving
+         A<1 b 31..32 socket A>1
+         A>1 b 30..33 not_serving
+         A<2 c 40..41 socket A>2
+         A>2 c 40..43 not_serving",
+    );
+    // Seen from its start, requests under way do not matter either.
+    check(&pipelined("nat", ""), BOTH_MATCHED);
+}
+
+#[test]
+fn a_translated_connection_older_than_the_agent_is_known_by_its_positions_now() {
+    check(
+        "link A nat late
+         10 1.1 A> start
+         12 2.1 A< start
+         20 2.1 A< end
+         22 1.1 A> end",
+        "A<0 a 12..20 socket A>0
+         A>0 a 10..22 not_serving",
+    );
+    // The first request that can be told tells the connection; the second is known by that.
+    check(&pipelined("nat late", "answer=7"), BOTH_MATCHED);
+    // One end saw it begin, and its first request.
+    check(
+        &pipelined("nat late<", &format!("answer={}", 1 << 20)),
+        BOTH_MATCHED,
+    );
+    // Nothing tells it: the server had another response under way, and the addresses differ.
+    check(
+        "link A nat late
+         10 1.1 A> start answer=7
+         12 2.1 A< start answer=9
+         20 2.1 A< end
+         22 1.1 A> end
+         flush",
+        "A>0 a 10..22 not_serving
+         A<0 b 12..20 root",
+    );
+}
+
+#[test]
+fn addresses_tell_where_positions_do_not() {
+    check(
+        "link A late
+         10 1.1 A> start answer=7
+         12 2.1 A< start answer=9
+         20 2.1 A< end
+         22 1.1 A> end",
+        "A<0 a 12..20 socket A>0
+         A>0 a 10..22 not_serving",
+    );
+}
+
+#[test]
+fn namespaces_with_the_same_addresses_are_told_apart() {
+    // Even where their requests have the same sequence numbers.
+    check(
+        "link A
+         link B like=A
+         10 1.1 A> start
+         11 3.1 B> start
+         12 2.1 A< start
+         13 4.1 B< start
+         14 2.1 A< end
+         15 4.1 B< end
+         16 1.1 A> end
+         17 3.1 B> end",
+        "A<0 a 12..14 socket A>0
+         B<0 b 13..15 socket B>0
+         A>0 a 10..16 not_serving
+         B>0 b 11..17 not_serving",
+    );
+}
+
+#[test]
+fn what_two_connections_claim_is_nobodys() {
+    // Equal addresses and equal positions: no request is matched.
+    check(
+        "link A late
+         link B late like=A
+         10 1.1 A> start answer=7
+         11 3.1 B> start answer=7
+         12 2.1 A< start answer=7
+         13 4.1 B< start answer=7
+         14 2.1 A< end
+         15 4.1 B< end
+         16 1.1 A> end
+         17 3.1 B> end
+         flush",
+        "A>0 a 10..16 not_serving
+         B>0 b 11..17 not_serving
+         A<0 c 12..14 root
+         B<0 d 13..15 root",
+    );
+    // The addresses are those of one request, the positions those of another.
+    check(
+        "link A late
+         link B late nat
+         10 1.1 A> start answer=7
+         11 3.1 B> start answer=9
+         12 2.1 A< start answer=9
+         14 2.1 A< end
+         16 1.1 A> end
+         17 3.1 B> end
+         flush",
+        "A>0 a 10..16 not_serving
+         B>0 b 11..17 not_serving
+         A<0 c 12..14 root",
+    );
+    // Of a connection whose other end is known nothing else is taken for it.
+    check(
+        "link A
+         link B late like=A
+         10 1.1 A> start
+         11 2.1 A< start
+         12 2.1 A< end
+         13 1.1 A> end
+         20 1.1 A> start
+         21 4.1 B< start pos=100
+         22 2.1 A< start
+         23 4.1 B< end
+         24 2.1 A< end
+         25 1.1 A> end
+         flush",
+        "A<0 a 11..12 socket A>0
+         A>0 a 10..13 not_serving
+         A<1 b 22..24 socket A>1
+         A>1 b 20..25 not_serving
+         B<0 c 21..23 root",
+    );
+}
+
+#[test]
+fn a_pair_is_forgotten_with_either_end() {
+    for end in ["A>", "A<"] {
+        let mut run = Script::new(StitchConfig::default());
+        run.lines(
+            "link A
+             10 1.1 A> start
+             11 2.1 A< start
+             12 2.1 A< end
+             13 1.1 A> end",
+        );
+        assert_eq!(run.stitcher.peers.tcp_twins(), 2);
+        run.lines(&format!("close {end}"));
+        assert_eq!(run.stitcher.peers.tcp_twins(), 0);
+        assert_eq!(run.stitcher.residue(), 0);
+    }
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! A compact language for event sequences.
 //!
 //! ```text
-//! link A                  a TCP connection; `nonblocking`, `unix`, `late` (seen late) may follow
+//! link A                  a TCP connection; `nonblocking`, `unix`, `late` (seen late) and `late<`
+//!                         (by its server's end only) may follow, `nat` (addresses are translated
+//!                         on the way), and `like=B`: it has the addresses of link B
 //! 10 1.2 A> start         at 10 µs thread 2 of process 1 begins the next exchange on A's client end
 //! 12 3.3 A< start         the same seen by the server; `ctx=T/S` and `ctx=T/S/unsampled` add a
-//!                         header, `pos=N` a position that is not the usual one
+//!                         header, `pos=N` a position that is not the usual one, `answer=N` where
+//!                         the response stream stands, if that is not the usual place
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
+//! 21 1.2 begins 1.3       a thread (or with another process's id, a process) is created
+//! 22 1.3 ends
 //! 90 tick
 //! exit 3, close A>, flush
 //! ```
@@ -84,6 +89,14 @@ impl Script {
             ["exit", pid] => self.stitcher.process_exited(number(pid)),
             ["close", end] => self.stitcher.connection_ended(self.connections[*end].id),
             [time, "tick"] => self.stitcher.tick(micros(time), &mut self.out),
+            [time, creator, "begins", task] => {
+                self.stitcher.tick(micros(time), &mut self.out);
+                self.stitcher.task_began(thread(creator), thread(task));
+            }
+            [time, task, "ends"] => {
+                self.stitcher.tick(micros(time), &mut self.out);
+                self.stitcher.task_ended(thread(task));
+            }
             [time, task, end, "start", more @ ..] => self.start(micros(time), task, end, more),
             [time, task, end, "end", more @ ..] => self.end(micros(time), task, end, more),
             _ => panic!("not understood: {words:?}"),
@@ -92,11 +105,23 @@ impl Script {
 
     fn link(&mut self, name: &str, flags: &[&str]) {
         let n = self.connections.len() as u64;
-        let host = |port: u64| format!("10.0.0.1:{port}").parse().expect("address");
-        let (here, there) = (host(40_000 + n), host(80));
+        let like = flags.iter().find_map(|flag| flag.strip_prefix("like="));
+        let port = match like.map(|name| &self.connections[&format!("{name}>")].address) {
+            Some(Address::Tcp { local, .. }) => local.port().into(),
+            _ => 40_000 + n,
+        };
+        let address = |host: &str, port: u64| format!("{host}:{port}").parse().expect("address");
+        let (here, there) = (address("10.0.0.1", port), address("10.0.0.1", 80));
+        let nat = flags.contains(&"nat");
         for (side, id) in [('>', n + 1), ('<', n + 2)] {
             let client = side == '>';
-            let (local, remote) = if client { (here, there) } else { (there, here) };
+            let (local, remote) = match (client, nat) {
+                (true, false) => (here, there),
+                (true, true) => (here, address("10.96.0.10", 80)),
+                (false, false) => (there, here),
+                (false, true) => (there, address("10.0.0.254", 61_000 + n)),
+            };
+            let late = flags.contains(&"late") || !client && flags.contains(&"late<");
             let address = if flags.contains(&"unix") {
                 let (socket, peer) = if client {
                     (n + 101, n + 102)
@@ -117,9 +142,10 @@ impl Script {
                 } else {
                     Role::Accepted
                 },
-                from_start: !flags.contains(&"late"),
+                from_start: !late,
                 nonblocking: flags.contains(&"nonblocking"),
-                positions: [0; 2],
+                positions: [answers(n); 2],
+                now: [answers(n); 2],
                 pid: 0,
                 time: Timestamp(0),
             };
@@ -137,6 +163,9 @@ impl Script {
             .push_back(exchange);
         self.names.push(format!("{end}{exchange}"));
         let option = |key: &str| more.iter().find_map(|word| word.strip_prefix(key));
+        let connection = self.connections.get_mut(end).expect("a link");
+        let answers = connection.positions[0] + exchange * 50;
+        connection.now = [option("answer=").map_or(answers, number); 2];
         let event = ParserEvent::Started(Started {
             exchange,
             side: if end.ends_with('>') {
@@ -147,6 +176,7 @@ impl Script {
             position: option("pos=").map_or(exchange * 100, number),
             start: time,
             task: thread(task),
+            carried: None,
             context: option("ctx=").map(context),
         });
         self.stitcher
@@ -208,6 +238,11 @@ impl Script {
             None => self.names[usize::try_from(id.0).expect("small") - 1].clone(),
         }
     }
+}
+
+/// Where the response stream of the link begins whose client has this number.
+const fn answers(link: u64) -> u64 {
+    (link + 1) << 20
 }
 
 fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {

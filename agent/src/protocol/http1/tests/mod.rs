@@ -112,6 +112,7 @@ fn connection(from_start: bool) -> Connection {
         from_start,
         nonblocking: false,
         positions: START,
+        now: START,
         pid: 1,
         time: Timestamp(0),
     }

@@ -1,0 +1,370 @@
+//! Requests and responses as the kernel sees them: by turns. On a connection that its process
+//! accepted, what is received after something was sent begins a request; what is sent then, its
+//! response. The agent's parsers know better, but later.
+
+use clew_common::{
+    connection::{ACCEPTED, CONNECTED},
+    context::{BEGUN, Carried, FROM_OPTION, SAMPLED},
+    counter::Counter,
+    event::Kind,
+};
+
+use crate::{
+    context::{self, Decision, Served, Trace},
+    counter::count,
+    flow::{Flow, Store, UNIX},
+    message::{self, Bytes, Context, Ending},
+    output, socket,
+};
+
+/// What moved last on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Turn {
+    Nothing = 0,
+    Received = 1,
+    Sent = 2,
+}
+
+/// How far the response of an open exchange has come: bytes left, or one of these.
+const NOT_BEGUN: u64 = 0;
+const CHUNKED: u64 = u64::MAX;
+const UNKNOWN: u64 = u64::MAX - 1;
+
+/// What is remembered of the exchanges on a connection.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Exchanges {
+    /// What the process serves on this connection, if `task` is not 0.
+    served: Served,
+    /// Who received it: process and thread id.
+    task: u64,
+    /// How far its response has come.
+    response: u64,
+    /// What is being sent on this connection.
+    pub outgoing: Outgoing,
+    /// Contexts that arrived and whose messages have not been read yet.
+    pub arrived: [Arrived; ARRIVED_MAX],
+    pub turn: Turn,
+    /// Where the next of `arrived` goes.
+    pub next: u32,
+    /// A request with a context has arrived without being sent again.
+    pub confirmed: u32,
+    pub reserved: u32,
+}
+
+/// Requests whose contexts may wait to be read at a time; of more, the oldest is overwritten.
+pub const ARRIVED_MAX: usize = 2;
+
+/// The context of the request that was sent last.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Outgoing {
+    pub trace_id: [u64; 2],
+    pub span_id: u64,
+    pub cause: u64,
+    /// Sequence number of the request's first byte.
+    pub position: u32,
+    pub trace_flags: u32,
+    pub origin: u32,
+    pub state: OutgoingState,
+    /// How often its segment has been sent again.
+    pub copies: u32,
+    pub reserved: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum OutgoingState {
+    /// Nothing has been decided in this turn.
+    None = 0,
+    /// It has a context, which the agent does not know yet.
+    Decided = 1,
+    /// The agent has been told.
+    Told = 2,
+}
+
+/// A context that came with a segment.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Arrived {
+    pub trace_id: [u64; 2],
+    pub span_id: u64,
+    /// Sequence number of the request's first byte.
+    pub position: u32,
+    /// [`SAMPLED`], [`WAITS`]; 0: nothing is here.
+    pub flags: u32,
+}
+
+/// [`Arrived::flags`]: its message has not been read.
+pub const WAITS: u32 = 1 << 8;
+
+impl Exchanges {
+    pub const NONE: Self = Self {
+        served: Served::NONE,
+        task: 0,
+        response: NOT_BEGUN,
+        outgoing: Outgoing {
+            trace_id: [0; 2],
+            span_id: 0,
+            cause: 0,
+            position: 0,
+            trace_flags: 0,
+            origin: 0,
+            state: OutgoingState::None,
+            copies: 0,
+            reserved: 0,
+        },
+        arrived: [Arrived {
+            trace_id: [0; 2],
+            span_id: 0,
+            position: 0,
+            flags: 0,
+        }; ARRIVED_MAX],
+        turn: Turn::Nothing,
+        next: 0,
+        confirmed: 0,
+        reserved: 0,
+    };
+}
+
+/// Where a chunk lies, and who moved it.
+#[derive(Clone, Copy)]
+pub struct Moved {
+    pub sent: bool,
+    pub position: u32,
+    pub length: u32,
+    /// Process and thread id.
+    pub caller: u64,
+}
+
+/// Follows the exchanges on a connection through one chunk, of which `bytes` were captured.
+///
+/// # Safety
+///
+/// `flow` must point to a flow that the verifier knows.
+#[inline(always)]
+pub unsafe fn moved(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Bytes) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*flow).flags & UNIX != 0 {
+            if !moved.sent && (*flow).exchanges.turn == Turn::Nothing {
+                // It brings requests, and their contexts cannot be seen.
+                context::is_opaque((moved.caller >> 32) as u32);
+            }
+            (*flow).exchanges.turn = Turn::Sent;
+            return;
+        }
+        if moved.sent {
+            sent(flow, moved, bytes);
+        } else {
+            received(store, flow, moved, bytes);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Bytes) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let exchanges = &mut (*flow).exchanges;
+        let mut came = None;
+        for arrived in &mut exchanges.arrived {
+            if arrived.flags & WAITS == 0 {
+                continue;
+            }
+            let into = arrived.position.wrapping_sub(moved.position);
+            if into < moved.length {
+                let trace = Trace {
+                    id: arrived.trace_id,
+                    flags: arrived.flags & SAMPLED,
+                };
+                tell(
+                    (*flow).id,
+                    arrived.position,
+                    trace,
+                    arrived.span_id,
+                    FROM_OPTION,
+                    0,
+                );
+                arrived.flags = 0;
+                if into == 0 {
+                    came = Some(trace);
+                }
+            } else if into > i32::MAX as u32 {
+                // What it came with has been passed over.
+                arrived.flags = 0;
+            }
+        }
+        if exchanges.turn == Turn::Received || moved.length == 0 {
+            return;
+        }
+        exchanges.turn = Turn::Received;
+        // A request that was sent before has been answered, and so has arrived.
+        if exchanges.outgoing.state == OutgoingState::Told && exchanges.outgoing.copies == 0 {
+            exchanges.confirmed = 1;
+        }
+        exchanges.outgoing.state = OutgoingState::None;
+        if (*flow).flags & ACCEPTED == 0 {
+            return;
+        }
+        end(flow);
+        if !context::is_followed((moved.caller >> 32) as u32) {
+            return;
+        }
+        let nonblocking = socket::is_nonblocking(store.address());
+        let id = (*flow).id;
+        let served = match (message::context(bytes), came) {
+            (Context::Of(trace), _) | (Context::None | Context::Unseen, Some(trace)) => {
+                Served::new(trace, id, nonblocking)
+            }
+            (Context::None, None) => {
+                let trace = Trace::begun();
+                tell(id, moved.position, trace, 0, BEGUN, 0);
+                Served::new(trace, id, nonblocking)
+            }
+            (Context::Unseen, None) => Served::unseen(id),
+        };
+        (*flow).exchanges.served = served;
+        (*flow).exchanges.task = moved.caller;
+        (*flow).exchanges.response = NOT_BEGUN;
+        context::begin(moved.caller, &served);
+    }
+}
+
+#[inline(always)]
+unsafe fn sent(flow: *mut Flow, moved: Moved, bytes: Bytes) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*flow).flags & CONNECTED != 0 {
+            let outgoing = &mut (*flow).exchanges.outgoing;
+            if outgoing.state == OutgoingState::Decided {
+                outgoing.state = OutgoingState::Told;
+                let trace = Trace {
+                    id: outgoing.trace_id,
+                    flags: outgoing.trace_flags,
+                };
+                let (origin, cause) = (outgoing.origin, outgoing.cause);
+                tell(
+                    (*flow).id,
+                    outgoing.position,
+                    trace,
+                    outgoing.span_id,
+                    origin,
+                    cause,
+                );
+            }
+            (*flow).exchanges.turn = Turn::Sent;
+            return;
+        }
+        let left = (*flow).exchanges.response;
+        if (*flow).exchanges.task == 0 || left == UNKNOWN {
+            (*flow).exchanges.turn = Turn::Sent;
+            return;
+        }
+        let length = u64::from(moved.length);
+        let left = match left {
+            NOT_BEGUN => match message::ending(bytes, moved.length) {
+                // The request's turn goes on: its body may be what is waited for.
+                Ending::Interim => return,
+                Ending::After(left) => left,
+                Ending::Chunked => CHUNKED,
+                Ending::Unknown => UNKNOWN,
+            },
+            CHUNKED if message::is_last_chunk(bytes, moved.length) => 0,
+            CHUNKED => CHUNKED,
+            left if left > length => left - length,
+            _ => 0,
+        };
+        (*flow).exchanges.turn = Turn::Sent;
+        (*flow).exchanges.response = left;
+        if left == 0 {
+            end(flow);
+        }
+    }
+}
+
+/// What is being served on a connection is over.
+///
+/// # Safety
+///
+/// `flow` must point to a flow that the verifier knows.
+#[inline(always)]
+pub unsafe fn end(flow: *mut Flow) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let task = (*flow).exchanges.task;
+        if task != 0 {
+            (*flow).exchanges.task = 0;
+            let served = (*flow).exchanges.served;
+            context::end(task, &served);
+        }
+    }
+}
+
+/// A task is about to send on a connection whose next byte has the number `position`: decides about
+/// the context of the request that begins with it, if one does.
+///
+/// # Safety
+///
+/// `flow` must point to a flow that the verifier knows.
+#[inline(always)]
+pub unsafe fn sending(store: &impl Store, flow: *mut Flow, caller: u64, position: u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*flow).flags & CONNECTED == 0 || (*flow).exchanges.turn == Turn::Sent {
+            return;
+        }
+        let outgoing = &mut (*flow).exchanges.outgoing;
+        if outgoing.state == OutgoingState::Decided && outgoing.position != position {
+            // The request has been begun. Where it has not, the last word counts: what was decided
+            // before may have been for another task, at whose cost the kernel worked on this socket,
+            // or for a call that has sent nothing.
+            return;
+        }
+        let nonblocking = socket::is_nonblocking(store.address());
+        match context::decide(caller, nonblocking) {
+            Some(Decision {
+                trace,
+                origin,
+                cause,
+            }) => {
+                *outgoing = Outgoing {
+                    trace_id: trace.id,
+                    span_id: context::random() | 1,
+                    cause,
+                    position,
+                    trace_flags: trace.flags,
+                    origin,
+                    state: OutgoingState::Decided,
+                    copies: 0,
+                    reserved: 0,
+                };
+            }
+            None => outgoing.state = OutgoingState::None,
+        }
+    }
+}
+
+#[inline(always)]
+fn tell(connection: u64, position: u32, trace: Trace, span_id: u64, origin: u32, cause: u64) {
+    if origin == FROM_OPTION {
+        count(Counter::OptionReceived);
+    }
+    output::event(&Carried {
+        kind: Kind::Carried as u32,
+        origin,
+        connection,
+        position,
+        trace_flags: trace.flags,
+        trace_id: bytes_of(trace.id),
+        span_id: span_id.to_ne_bytes(),
+        cause,
+    });
+}
+
+#[inline(always)]
+fn bytes_of(id: [u64; 2]) -> [u8; 16] {
+    // SAFETY: plain bytes of the same size.
+    unsafe { core::mem::transmute(id) }
+}
