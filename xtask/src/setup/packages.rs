@@ -14,7 +14,6 @@ const NEEDS: [(Sign, &str); 17] = [
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("nft"), "nftables"),
     (Sign::Program("curl"), "curl"),
-    (Sign::Program("nft"), "nftables"),
     (Sign::Program("python3"), "python3"),
     (Sign::Library("ensurepip"), "python3-venv"),
     (Sign::Program("nginx"), "nginx-light"),

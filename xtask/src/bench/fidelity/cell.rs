@@ -93,8 +93,8 @@ impl Cell {
     }
 
     /// Whether enough parents at the other end of a connection were found; `None` where no aim is set.
-    pub fn recalls_between(&self, propagation: Option<Propagation>) -> Option<bool> {
-        let told = !matches!(propagation, None | Some(Propagation::Off));
+    pub fn recalls_between(&self, propagation: &[Propagation]) -> Option<bool> {
+        let told = propagation.iter().any(|mode| *mode != Propagation::Off);
         let aimed = told || self.topology == Topology::OneHost;
         aimed.then(|| self.recalls(Kind::Server))
     }
@@ -175,13 +175,12 @@ mod tests {
         assert_eq!(node.recalls_inside(), None);
 
         let mut between = cell(0, 0, 0, 0);
-        assert_eq!(between.recalls_between(None), None);
-        assert_eq!(between.recalls_between(Some(Propagation::Off)), None);
+        assert_eq!(between.recalls_between(&[Propagation::Off]), None);
         let all = of_kind(&between.clew, Kind::Client);
         between.clew.kinds.insert(Kind::Server, all);
-        let by_option = Some(Propagation::TcpOption);
-        assert_eq!(between.recalls_between(by_option), Some(false));
+        let by_option = [Propagation::TcpOption];
+        assert_eq!(between.recalls_between(&by_option), Some(false));
         between.topology = Topology::OneHost;
-        assert_eq!(between.recalls_between(None), Some(false));
+        assert_eq!(between.recalls_between(&[]), Some(false));
     }
 }

@@ -34,9 +34,9 @@ pub struct Options {
     /// Only services of these designs.
     #[arg(long, value_enum)]
     design: Vec<Design>,
-    /// How agents send contexts to the next host; without it, as they do by default.
-    #[arg(long, value_enum)]
-    propagate: Option<Propagation>,
+    /// How agents send contexts to the next host; may be repeated.
+    #[arg(long, value_enum, default_value = "tcp-option")]
+    propagate: Vec<Propagation>,
     /// Puts the results into docs/fidelity.md.
     #[arg(long, conflicts_with = "design")]
     write: bool,
@@ -69,7 +69,7 @@ pub fn fidelity(options: &Options) -> Result<()> {
     }
     let under_test = AgentsOf {
         binary: &agent,
-        propagation: options.propagate,
+        propagation: &options.propagate,
         more: &options.arguments,
     };
     let results = measure(options, &under_test, &stop)?;
@@ -118,7 +118,7 @@ fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> R
     let mut results = Results {
         machine: Machine::this(),
         quick: options.quick,
-        propagation: options.propagate,
+        propagation: options.propagate.clone(),
         impairment: None,
         cells: Vec::new(),
         took: start.elapsed(),

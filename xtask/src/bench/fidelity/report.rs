@@ -20,7 +20,7 @@ pub struct Results {
     /// Whether it was only a trial.
     pub quick: bool,
     /// What the agents were told.
-    pub propagation: Option<Propagation>,
+    pub propagation: Vec<Propagation>,
     /// How links were impaired.
     pub impairment: Option<Impairment>,
     /// In the order in which they were measured.
@@ -77,12 +77,12 @@ pub fn markdown(results: &Results) -> String {
 fn head(results: &Results) -> String {
     let requests: usize = results.cells.iter().map(|cell| cell.axes.requests).sum();
     let exchanges: usize = results.cells.iter().map(|cell| cell.clew.exchanges).sum();
-    let propagation = match results.propagation {
-        None => "as the agent does by default",
-        Some(Propagation::Off) => "off",
-        Some(Propagation::TcpOption) => "by TCP option",
-        Some(Propagation::Header) => "by HTTP header",
-    };
+    let modes = results.propagation.iter().map(|mode| match mode {
+        Propagation::Off => "off",
+        Propagation::TcpOption => "by TCP option",
+        Propagation::Header => "by HTTP header",
+    });
+    let propagation = modes.collect::<Vec<_>>().join(", ");
     let link = results
         .impairment
         .map_or_else(|| "none".to_owned(), |impairment| impairment.to_string());
@@ -102,7 +102,7 @@ type Met<'a> = &'a dyn Fn(&Cell) -> Option<bool>;
 /// What was aimed at, and whether it was reached.
 fn verdicts(results: &Results) -> String {
     let recall = format!("Recall at least {:.0} %", AIM_RECALL * 100.0);
-    let propagation = results.propagation;
+    let propagation = results.propagation.as_slice();
     let aims: [(String, Met<'_>); 5] = [
         ("Precision at least 99.9 %".to_owned(), &|cell| {
             Some(cell::precision(cell.clew.asserted()) >= AIM_PRECISION)

@@ -31,18 +31,15 @@ pub enum Propagation {
     Header,
 }
 
-/// The agent's flag for the mode, which is given by [`Propagation`]'s name.
+/// The agent's flag; [`Propagation`]'s names are its values.
 const PROPAGATE: &str = "--propagate";
-
-/// The agent's flag for the cgroup to whose sockets its programs attach: that of its host.
-const ATTACH: &str = "--cgroup-path";
 
 /// The agents that are under test.
 pub struct AgentsOf<'a> {
     /// Their binary.
     pub binary: &'a Path,
-    /// `None` leaves it to the agent.
-    pub propagation: Option<Propagation>,
+    /// What they are told.
+    pub propagation: &'a [Propagation],
     /// More arguments for `clew run`.
     pub more: &'a [String],
 }
@@ -209,15 +206,14 @@ impl World {
 
 impl AgentsOf<'_> {
     fn start(&self, cgroup: &Cgroup, store: &Arc<Store>) -> Result<Agent> {
+        let modes: Vec<_> = self
+            .propagation
+            .iter()
+            .filter_map(Propagation::to_possible_value)
+            .collect();
+        // The scope is also where contexts are passed on.
         let mut arguments = vec!["--thread-ids", "--include-cgroup", cgroup.path()];
-        let mode = self.propagation.and_then(|mode| mode.to_possible_value());
-        if let Some(mode) = &mode {
-            arguments.extend([PROPAGATE, mode.get_name()]);
-        }
-        let directory = cgroup.directory().to_str().context("a path in UTF-8")?;
-        if !matches!(self.propagation, None | Some(Propagation::Off)) {
-            arguments.extend([ATTACH, directory]);
-        }
+        arguments.extend(modes.iter().flat_map(|mode| [PROPAGATE, mode.get_name()]));
         arguments.extend(self.more.iter().map(String::as_str));
         Agent::start_into(store, self.binary, &arguments)
     }
