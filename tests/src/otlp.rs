@@ -40,8 +40,6 @@ pub struct Span {
     pub end: u64,
     /// Whether its status is `Error`.
     pub error: bool,
-    /// `Span.flags`: the lowest 8 bits are those of `traceparent`.
-    pub flags: u32,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
     /// Its resource's attributes, as text.
@@ -162,8 +160,6 @@ struct RawSpan {
     attributes: Vec<KeyValue>,
     /// `null` where the exporter leaves it at its default (ProtoJSON allows that).
     status: Option<Status>,
-    #[serde(default)]
-    flags: u32,
 }
 
 #[derive(Deserialize)]
@@ -203,7 +199,6 @@ impl RawSpan {
             end: nanos(&self.end_time_unix_nano)?,
             // `Status.STATUS_CODE_ERROR`.
             error: self.status.is_some_and(|status| status.code == 2),
-            flags: self.flags,
             attributes: texts(&self.attributes),
             resource: resource.clone(),
         })
