@@ -294,7 +294,7 @@ impl Stitcher {
     /// The trace of a request, by its own context or else by what it continues.
     fn trace_of(&mut self, context: Option<&RemoteContext>, continues: Option<CellKey>) -> Trace {
         let otherwise = match continues {
-            Some(cell) => self.traces.trace(cell).clone(),
+            Some(cell) => self.traces.trace(cell).without_state(),
             None => Trace::begun_here(self.ids.trace_id()),
         };
         match context {

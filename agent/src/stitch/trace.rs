@@ -16,7 +16,7 @@ new_key_type! {
 }
 
 /// What all spans of a trace share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Trace {
     pub id: TraceId,
     pub flags: TraceFlags,
@@ -30,6 +30,14 @@ impl Trace {
             id,
             flags: TraceFlags::SAMPLED,
             state: None,
+        }
+    }
+
+    /// The same trace for a request that has a state of its own, or none.
+    pub fn without_state(&self) -> Self {
+        Self {
+            state: None,
+            ..*self
         }
     }
 
