@@ -367,7 +367,9 @@ fn handle(
             position,
             carried,
         } => ingest.carried(connection, position, carried),
-        KernelEvent::ProcessFollowed(followed) => stitcher.process_followed(followed.pid),
+        KernelEvent::ProcessFollowed(followed) => {
+            stitcher.process_followed(followed.pid, followed.again != 0);
+        }
         KernelEvent::ProcessExit(exit) => {
             stitcher.task_ended(task::of_thread(exit.pid, exit.tid));
             if exit.tid != exit.pid {

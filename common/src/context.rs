@@ -49,8 +49,8 @@ pub struct Carried {
 }
 assert_size!(Carried, 56);
 
-/// A process that serves requests has sent one of its own: from now on the kernel follows which
-/// requests it serves. What it served already is not known there.
+/// From now on the kernel follows which requests a process serves, because it has been seen for the
+/// first time, or has sent one of its own after long. What it served already is not known there.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]
@@ -61,8 +61,12 @@ pub struct Followed {
     pub pid: u32,
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time: u64,
+    /// 1 where it was followed before, and not for a while.
+    pub again: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
-assert_size!(Followed, 16);
+assert_size!(Followed, 24);
 
 /// What the agent has learned of a process: bits of a value in the map `HABITS`, by process id.
 pub mod habit {
@@ -80,6 +84,8 @@ pub mod habit {
     /// The kernel cannot tell in which trace its requests are (contexts in formats that only the
     /// agent understands, connections without options): it decides nothing.
     pub const OPAQUE: u32 = 1 << 5;
+    /// The same, when it was followed again.
+    pub const SETTLED_AGAIN: u32 = 1 << 8;
     /// Threads that its requests begin end with them.
     pub const THREADS_END: u32 = 1 << 6;
     /// Processes that its requests begin end with them.

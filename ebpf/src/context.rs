@@ -247,13 +247,19 @@ static OFFSPRING: HashMap<u64, Begun, 16384> = HashMap::new();
 
 /// [`Process::flags`]: it has connections on which it may serve.
 const SERVES: u64 = 1 << 0;
-/// [`Process::flags`]: it sends requests, or its parent did: what it serves is followed.
-const FOLLOWED: u64 = 1 << 1;
-/// [`Process::flags`]: it has been followed from its first request on.
-const FROM_START: u64 = 1 << 2;
+/// [`Process::flags`]: it sends requests.
+const CALLS: u64 = 1 << 1;
+/// [`Process::flags`]: it was seen to begin, and so has served nothing that was not seen.
+const NEW: u64 = 1 << 2;
 /// [`Process::flags`]: it receives requests in ways that bring no context to the kernel (Unix
 /// sockets): nothing can be said.
 const OPAQUE: u64 = 1 << 3;
+/// [`Process::flags`]: it was not followed for a while, because it did not call.
+const RESTED: u64 = 1 << 4;
+
+/// A process that has served so many requests without a call of its own is followed no more, until
+/// it calls.
+const TRIAL: u64 = 64;
 
 /// Processes that have connections. One that finds no room is taken for one that serves nothing: its
 /// requests begin traces.
@@ -302,10 +308,27 @@ fn mark(pid: u32, flags: u64) {
     }
 }
 
+/// A process has begun.
+#[inline(always)]
+pub fn born(pid: u32) {
+    if process(pid).is_none() {
+        mark(pid, NEW);
+    }
+}
+
 /// A process uses a connection on which it may receive requests.
 #[inline(always)]
 pub fn may_serve(pid: u32) {
-    mark(pid, SERVES);
+    let flags = match process(pid) {
+        Some(process) => process.flags.load(),
+        None => 0,
+    };
+    if flags & SERVES == 0 {
+        mark(pid, SERVES);
+        if flags & NEW == 0 {
+            tell_followed(pid, false);
+        }
+    }
 }
 
 /// A process receives requests whose contexts the kernel does not see.
@@ -318,27 +341,54 @@ pub fn is_opaque(pid: u32) {
 #[inline(always)]
 pub fn connects(pid: u32) {
     match process(pid) {
-        None => mark(pid, FOLLOWED | FROM_START),
-        Some(process) => follow(pid, process),
+        None => mark(pid, CALLS),
+        Some(process) => calls(pid, process),
     }
 }
 
-/// A process that serves sends a request.
+/// A process sends a request.
 #[inline(always)]
-fn follow(pid: u32, process: &Process) {
-    let flags = process.flags.load();
-    if flags & FOLLOWED != 0 {
+fn calls(pid: u32, process: &Process) {
+    if process.flags.load() & CALLS != 0 {
         return;
     }
-    let unserved = if flags & SERVES == 0 { FROM_START } else { 0 };
-    mark(pid, FOLLOWED | unserved);
-    if unserved == 0 {
-        output::event(&Followed {
-            kind: Kind::ProcessFollowed as u32,
-            pid,
-            // SAFETY: the helper has no conditions.
-            time: unsafe { bpf_ktime_get_ns() },
-        });
+    if process.opened.load() < TRIAL {
+        mark(pid, CALLS);
+    } else {
+        mark(pid, CALLS | RESTED);
+        tell_followed(pid, true);
+    }
+}
+
+/// Tells the agent that what a process serves is followed from now on, once again or for the first
+/// time. Of what it is serving already only the agent knows when it is over.
+#[inline(always)]
+fn tell_followed(pid: u32, again: bool) {
+    output::event(&Followed {
+        kind: Kind::ProcessFollowed as u32,
+        pid,
+        // SAFETY: the helper has no conditions.
+        time: unsafe { bpf_ktime_get_ns() },
+        again: u32::from(again),
+        reserved: 0,
+    });
+}
+
+impl Process {
+    #[inline(always)]
+    fn is_followed(&self) -> bool {
+        self.flags.load() & CALLS != 0 || self.opened.load() < TRIAL
+    }
+
+    /// Whether everything that it serves is known here.
+    #[inline(always)]
+    fn is_settled(&self, habits: u32) -> bool {
+        let flags = self.flags.load();
+        if flags & RESTED != 0 {
+            habits & habit::SETTLED_AGAIN != 0
+        } else {
+            flags & NEW != 0 || habits & habit::SETTLED != 0
+        }
     }
 }
 
@@ -353,12 +403,7 @@ pub fn begun(parent: u64, child: u64) {
             let Some(process) = process(pid) else {
                 return;
             };
-            let flags = process.flags.load();
             let is_process = parent >> 32 != child >> 32;
-            if flags & FOLLOWED != 0 && is_process {
-                // A worker does the same kind of work, and serves nothing yet.
-                mark((child >> 32) as u32, FOLLOWED | FROM_START);
-            }
             let seen = match task(parent) {
                 Some(serves) => serves.read(),
                 None => Seen {
@@ -373,10 +418,11 @@ pub fn begun(parent: u64, child: u64) {
                     connection: seen.one.connection,
                     alone: if alone { process.opened.load() } else { 0 },
                 }
-            } else if is_process && flags & SERVES != 0 {
-                // What the creator serves is not known here, because its process has sent nothing
-                // itself, or serves more than one: whose the new process is, the agent knows.
-                follow(pid, process);
+            } else if is_process && process.flags.load() & SERVES != 0 {
+                // What the creator serves is not known here, because its process has not sent
+                // anything itself for long, or serves more than one: whose the new process is, the
+                // agent knows.
+                calls(pid, process);
                 Begun {
                     server: parent,
                     connection: 0,
@@ -409,7 +455,7 @@ pub fn process_exited(pid: u32) {
 /// Whether what a process serves is to be followed.
 #[inline(always)]
 pub fn is_followed(pid: u32) -> bool {
-    matches!(process(pid), Some(process) if process.flags.load() & FOLLOWED != 0)
+    matches!(process(pid), Some(process) if process.is_followed())
 }
 
 /// A task begins to serve a request.
@@ -502,11 +548,8 @@ pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
     if flags & SERVES == 0 {
         return Some(Decision::nothing(NOT_SERVING));
     }
-    if flags & FOLLOWED == 0 {
-        follow(pid, process);
-        return None;
-    }
-    let settled = flags & FROM_START != 0 || habits & habit::SETTLED != 0;
+    calls(pid, process);
+    let settled = process.is_settled(habits);
     let background = habits & habit::BACKGROUND != 0;
     let in_process = process.open.read();
     if on_task.one.flags >= UNSEEN || in_process.one.flags >= UNSEEN {
@@ -564,7 +607,7 @@ fn for_request(begun: Begun, pid: u32) -> Option<Decision> {
         return None;
     }
     let habits = habits(server);
-    let settled = process.flags.load() & FROM_START != 0 || habits & habit::SETTLED != 0;
+    let settled = process.is_settled(habits);
     let proven = proves(&serves.one, habits);
     let alone = settled && begun.alone != 0 && process.opened.load() == begun.alone;
     let shown = if pid == server {

@@ -5,8 +5,11 @@
 
 use aya_ebpf::{
     btf_maps::PerCpuArray,
-    helpers::generated::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_user,
+    helpers::{
+        bpf_get_current_pid_tgid,
+        generated::{
+            bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_user,
+        },
     },
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
@@ -40,6 +43,9 @@ static EXEC_RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 /// (include/trace/events/sched.h), in the context of the process.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    if follows() {
+        context::born((bpf_get_current_pid_tgid() >> 32) as u32);
+    }
     if try_exec(ctx.arg(0)).is_none() {
         debug!(&ctx, "a process started whose arguments could not be read");
     }
@@ -123,6 +129,9 @@ fn try_fork(parent: *const c_void, child: *const c_void) -> Option<()> {
     let parent_pid = read_kernel::<u32>(parent, offset!(task_tgid))?;
     let parent_tid = read_kernel::<u32>(parent, offset!(task_pid))?;
     if follows() {
+        if tid == pid {
+            context::born(pid);
+        }
         context::begun(
             u64::from(parent_pid) << 32 | u64::from(parent_tid),
             u64::from(pid) << 32 | u64::from(tid),

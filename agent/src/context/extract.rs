@@ -41,6 +41,10 @@ pub enum Original<'a> {
     SkyWalking(Vec<u8>),
 }
 
+/// What the fields of one format give: nothing where they are not there, and nothing again where they
+/// are not understood.
+type Reading<'a> = Option<Option<Extracted<'a>>>;
+
 /// The message carries contexts, but none that is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotUnderstood;
@@ -110,7 +114,7 @@ impl Extractor {
         }
     }
 
-    fn custom<'a>(&'a self, carrier: &'a Carrier<'_>) -> Option<Option<Extracted<'a>>> {
+    fn custom<'a>(&'a self, carrier: &'a Carrier<'_>) -> Reading<'a> {
         let mut present = None;
         for (place, name) in self.custom.iter().enumerate() {
             let field = carrier.custom.iter().find(|(other, _)| *other == place);
@@ -145,7 +149,7 @@ fn plain<'a>(ids: Option<Ids>) -> Option<Extracted<'a>> {
 
 /// Both encodings, whichever was chosen, the single header first (OpenTelemetry specification, "B3
 /// Extract").
-fn b3<'a>(carrier: &Carrier<'_>) -> Option<Option<Extracted<'a>>> {
+fn b3<'a>(carrier: &Carrier<'_>) -> Reading<'a> {
     let Carrier {
         b3_trace,
         b3_span,
@@ -160,7 +164,7 @@ fn b3<'a>(carrier: &Carrier<'_>) -> Option<Option<Extracted<'a>>> {
     present.then(|| plain(ids))
 }
 
-fn datadog<'a>(carrier: &Carrier<'_>) -> Option<Option<Extracted<'a>>> {
+fn datadog<'a>(carrier: &Carrier<'_>) -> Reading<'a> {
     let Carrier {
         datadog_parent,
         datadog_priority,

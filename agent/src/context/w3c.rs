@@ -61,8 +61,8 @@ fn traceparent(text: &[u8]) -> Option<(u128, u64, u8)> {
     Some((trace_id, span_id as u64, flags as u8 & KNOWN_FLAGS))
 }
 
-/// A list of `key=value` (section 3.3.1), without the blanks and empty members that it may have. A key
-/// must not be there twice (section 3.3.1.3.1).
+/// A list of `key=value` (section 3.3.1, which allows one entry per key), without the blanks and empty
+/// members that it may have.
 fn tracestate(text: &[u8]) -> Option<Box<str>> {
     if text.len() > STATE_MAX {
         return None;

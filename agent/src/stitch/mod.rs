@@ -139,8 +139,8 @@ impl Stitcher {
 
     /// The kernel begins to follow what a process serves. What it serves already, the kernel does not
     /// know.
-    pub fn process_followed(&mut self, pid: u32) {
-        self.serving.followed(pid, self.started);
+    pub fn process_followed(&mut self, pid: u32, again: bool) {
+        self.serving.followed(pid, self.started, again);
     }
 
     /// What the kernel should know of processes, as far as it has changed: process id and bits of

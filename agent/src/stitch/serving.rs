@@ -22,7 +22,7 @@ pub(super) struct Process {
     /// How many requests it has begun to serve.
     pub opened: u64,
     pub habits: Habits,
-    followed: Followed,
+    following: Following,
     /// What the kernel was told last.
     told: u32,
 }
@@ -32,7 +32,11 @@ impl Process {
     fn for_kernel(&self, stable_after: u32) -> u32 {
         let habits = &self.habits;
         let bit = |is: bool, bit: u32| if is { bit } else { 0 };
-        bit(self.followed == Followed::Settled, habit::SETTLED)
+        let settled = match self.following.again {
+            false => habit::SETTLED,
+            true => habit::SETTLED | habit::SETTLED_AGAIN,
+        };
+        bit(self.following.followed == Followed::Settled, settled)
             | bit(
                 !habits.unstable && habits.stable >= stable_after,
                 habit::STABLE,
@@ -89,6 +93,14 @@ enum Followed {
     From(u64),
     /// In full.
     Settled,
+}
+
+/// A process's requests as the kernel follows them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Following {
+    followed: Followed,
+    /// Not for the first time.
+    again: bool,
 }
 
 /// The open server exchanges of all processes.
@@ -256,10 +268,10 @@ impl Serving {
             {
                 moved.in_process = Some(seat);
             }
-            if let Followed::From(first) = process.followed {
+            if let Followed::From(first) = process.following.followed {
                 let earlier = |key: &ExchangeKey| exchanges[*key].order < first;
                 if !process.open.iter().any(earlier) {
-                    process.followed = Followed::Settled;
+                    process.following.followed = Followed::Settled;
                     self.changed.push(task.pid);
                 }
             }
@@ -283,7 +295,7 @@ impl Serving {
     }
 
     /// The kernel follows what a process serves, from the exchange with this order on.
-    pub fn followed(&mut self, pid: u32, from: u64) {
+    pub fn followed(&mut self, pid: u32, from: u64, again: bool) {
         let has_room = self.processes.len() < self.max_processes;
         let process = match has_room {
             true => self.processes.entry(pid).or_default(),
@@ -292,7 +304,8 @@ impl Serving {
                 None => return,
             },
         };
-        process.followed = match process.open.is_empty() {
+        process.following.again = again;
+        process.following.followed = match process.open.is_empty() {
             true => Followed::Settled,
             false => Followed::From(from),
         };
@@ -309,11 +322,7 @@ impl Serving {
 
     /// A request was sent: what it showed of its process may be news for the kernel.
     pub fn has_sent(&mut self, pid: u32) {
-        if self
-            .processes
-            .get(&pid)
-            .is_some_and(|process| process.followed != Followed::No)
-        {
+        if self.processes.contains_key(&pid) {
             self.changed.push(pid);
         }
     }
@@ -328,6 +337,7 @@ impl Serving {
         } = self;
         changed.drain(..).filter_map(|pid| {
             let Some(process) = processes.get_mut(&pid) else {
+                // It is gone.
                 return Some((pid, 0));
             };
             let bits = process.for_kernel(*stable_after);
@@ -356,9 +366,7 @@ impl Serving {
         } else if exchange.probe {
             habits.stable = habits.stable.saturating_add(1);
         }
-        if process.followed != Followed::No {
-            self.changed.push(exchange.task.pid);
-        }
+        self.changed.push(exchange.task.pid);
     }
 
     /// A client exchange's response was received by `by`: a task that receives what another sent
