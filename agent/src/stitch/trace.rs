@@ -60,14 +60,6 @@ impl Trace {
         }
     }
 
-    /// The same trace for a request that has a state of its own, or none.
-    pub fn without_state(&self) -> Self {
-        Self {
-            state: None,
-            ..*self
-        }
-    }
-
     /// The trace that a request's own context stands for. What that leaves open (a deferred
     /// decision; the id, where it carries a decision alone) is as in what it continues, if anything.
     pub fn of_header(
