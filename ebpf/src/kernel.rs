@@ -69,6 +69,41 @@ pub fn read_kernel<T: Copy>(base: *const c_void, offset: usize) -> Option<T> {
     }
 }
 
+/// Reads a kernel field of any plain type for which zero is a value; zero where it cannot be read.
+///
+/// One way instead of two: the verifier follows both ways of each [`read_kernel`], and all that comes
+/// after them.
+///
+/// # Safety
+///
+/// All zeros must be a value of `T`.
+#[inline(always)]
+pub unsafe fn read_or_zero<T: Copy>(base: *const c_void, offset: usize) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the source, and fills the destination with zeros where it fails
+    // (kernel/trace/bpf_trace.c: bpf_probe_read_kernel_common).
+    unsafe {
+        let source = base.cast::<u8>().wrapping_add(offset);
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            source.cast(),
+        );
+        value.assume_init()
+    }
+}
+
+/// Fills a value with zeros, word by word. The compiler would call `memset`, a loop over bytes.
+#[inline(always)]
+pub fn zero<T>(value: &mut MaybeUninit<T>) {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let words = value.as_mut_ptr().cast::<u64>();
+    for index in 0..size_of::<T>() / 8 {
+        // SAFETY: within the value, and aligned, as asserted. Volatile: so it stays what it is.
+        unsafe { words.add(index).write_volatile(0) };
+    }
+}
+
 /// Reads a kernel pointer field; `None` for a null pointer.
 #[inline(always)]
 pub fn read_pointer(base: *const c_void, offset: usize) -> Option<*const c_void> {
