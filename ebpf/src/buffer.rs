@@ -130,7 +130,11 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
         return 0;
     };
     let mut filled: u32 = 0;
-    let first = first_vectors(vectors, count);
+    let mut first = MaybeUninit::<[IoVec; VECTORS_AT_ONCE as usize]>::uninit();
+    zero(&mut first);
+    // SAFETY: it consists of plain numbers.
+    let first = unsafe { first.assume_init_mut() };
+    read_vectors(vectors, count, first);
     for index in 0..VECTORS_MAX {
         if filled >= wanted || u64::from(index) >= count {
             break;
@@ -161,13 +165,9 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
     filled
 }
 
-/// The first descriptions of a scattered buffer, in one read; what is not there has length 0.
+/// Reads the first descriptions of a scattered buffer at once; what is not there stays of length 0.
 #[inline(always)]
-fn first_vectors(vectors: u64, count: u64) -> [IoVec; VECTORS_AT_ONCE as usize] {
-    let mut first = MaybeUninit::uninit();
-    zero(&mut first);
-    // SAFETY: it consists of plain numbers.
-    let mut first: [IoVec; VECTORS_AT_ONCE as usize] = unsafe { first.assume_init() };
+fn read_vectors(vectors: u64, count: u64, first: &mut [IoVec; VECTORS_AT_ONCE as usize]) {
     let number = if count < u64::from(VECTORS_AT_ONCE) {
         count as u32
     } else {
@@ -184,7 +184,6 @@ fn first_vectors(vectors: u64, count: u64) -> [IoVec; VECTORS_AT_ONCE as usize] 
             );
         }
     }
-    first
 }
 
 #[inline(always)]

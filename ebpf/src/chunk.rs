@@ -93,7 +93,7 @@ unsafe fn of_flow(
         }
         if (*flow).flags & ANNOUNCED == 0 {
             let at = other_position(store, flow, sent, position);
-            announce(store, flow, pid, tid, at);
+            announce(store, flow, pid, tid, &at);
             if (*flow).flags & OWN != 0 {
                 (*flow).verdict = IGNORE;
                 return;
