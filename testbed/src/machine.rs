@@ -45,8 +45,10 @@ impl Machine<'_> {
     pub fn command(&self, program: &[OsString]) -> Result<Command> {
         let mut script = String::new();
         if let Some(tap) = self.tap {
-            // The interface is named by the kernel in order of discovery, and it is the only one.
-            script += "ip link set eth0 up && ";
+            // udev has given the only interface with a device a name by its place on the bus.
+            script += "modprobe virtio_net && \
+                cable=$(basename \"$(dirname /sys/class/net/*/device)\") && \
+                ip link set \"$cable\" name eth0 && ip link set eth0 up && ";
             for address in tap.guest_addresses() {
                 // Without `nodad` an IPv6 address is unusable for its first second or two.
                 let nodad = if address.contains(':') { " nodad" } else { "" };
@@ -75,7 +77,8 @@ impl Machine<'_> {
             // microvm and KVM: not for distributions' kernels. 9p: QEMU's own, needs no daemon.
             .args(["--disable-kvm", "--disable-microvm", "--force-9p"])
             .args(["--cpus", "2", "--memory", Self::MEMORY])
-            .args(["--append", "net.ifnames=0 mitigations=off"]);
+            // Emulated, mitigations only take time.
+            .args(["--append", "mitigations=off"]);
         if let Some(tap) = self.tap {
             command.arg(format!(
                 "--qemu-opts=-netdev tap,id=eth0,ifname={},script=no,downscript=no \

@@ -94,7 +94,7 @@ impl Kernel {
             command::find("apt-get").is_some() && Path::new(KEYRING).is_file(),
             "it needs apt and {KEYRING} (package debian-archive-keyring)"
         );
-        let work = directory.with_extension("part");
+        let work = directory.with_file_name(format!("{}.part", self.series));
         // Of a run that was ended half-way.
         let _absent = fs::remove_dir_all(&work);
         let root = work.join("root");
