@@ -1,7 +1,7 @@
 //! Reading kernel and user memory, and the constants that the agent sets before loading.
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
-use clew_common::offsets::Offsets;
+use clew_common::offsets::{MISSING, Offsets};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
@@ -33,8 +33,17 @@ pub(crate) use offset;
 
 #[inline(always)]
 pub fn read_offset(at: usize) -> usize {
+    /// Added to any pointer, not an address of the kernel's: reading it fails.
+    const NOWHERE: usize = 1 << 62;
     // SAFETY: `offset!` gives only places of `u32` fields of the static.
-    unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast::<u32>()) as usize }
+    let offset =
+        unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast::<u32>()) };
+    // The verifier knows the value, and takes the branch out.
+    if offset == MISSING {
+        NOWHERE
+    } else {
+        offset as usize
+    }
 }
 
 #[inline(always)]

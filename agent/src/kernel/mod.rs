@@ -5,6 +5,7 @@ pub mod btf;
 mod control;
 mod counter;
 mod event;
+mod layout;
 mod program;
 
 use aya::{
@@ -90,7 +91,7 @@ impl Kernel {
             return Err(KernelError::NoObject);
         }
         let btf = Btf::of_running_kernel()?;
-        let offsets = Offsets::resolve(|owner, field| btf.offset(owner, field))?;
+        let offsets = layout::offsets(|owner, field| btf.offset(owner, field))?;
         drop(btf);
         let aya_btf = AyaBtf::from_sys_fs()?;
         let candidates = match config.backend {
