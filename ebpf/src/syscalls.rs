@@ -100,7 +100,7 @@ fn ended(call: &Call, result: i64) {
         sent = true;
         file = socket_file(third);
     }
-    if transfer.length == 0 && sent {
+    if file == 0 || (transfer.length == 0 && sent) {
         return;
     }
     let Some(store) = socket_of(file as *const c_void) else {
