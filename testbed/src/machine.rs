@@ -63,14 +63,16 @@ impl Machine<'_> {
             script.push(' ');
         }
 
-        // QEMU opens its standard outputs anew, by name, and thereby truncates what is a file: so it
-        // is given pipes.
-        let mut command = Command::new("bash");
+        // Around all the rest: it would take what it starts out of its starter's process group if it
+        // did not lead that group itself.
+        let mut command = Command::new("timeout");
         command
-            .args(["-o", "pipefail", "-c", r#""$@" 2> >(cat >&2) | cat"#])
-            // On its own, because closing this process's group would not end it at once.
-            .args(["machine", "timeout", "--kill-after=5"])
+            .arg("--kill-after=5")
             .arg(self.within.as_secs().to_string())
+            // QEMU opens its standard outputs anew, by name, and thereby truncates what is a file: so
+            // it is given pipes.
+            .args(["bash", "-o", "pipefail", "-c"])
+            .args([r#""$@" 2> >(cat >&2) | cat"#, "machine"])
             .arg(self.tools.join("vng"))
             .arg("--run")
             .arg(self.kernel)
