@@ -1,6 +1,10 @@
 //! Offsets of kernel fields, resolved from the running kernel's BTF by the agent and handed to the
 //! kernel programs as one global. Rust has no CO-RE relocations.
 
+/// The offset of a field that the running kernel lacks: the kernel programs cannot read it, whatever
+/// they do.
+pub const MISSING: u32 = u32::MAX;
+
 macro_rules! offsets {
     ($($(#[$doc:meta])* $field:ident = $owner:literal . $path:literal),+ $(,)?) => {
         /// Byte offsets from the start of the named kernel struct.

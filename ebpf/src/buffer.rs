@@ -2,9 +2,11 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use clew_common::event::CAPTURE_MAX;
+use core::mem::MaybeUninit;
 
 use crate::{
-    kernel::{opaque, read_user},
+    chunk::record_data,
+    kernel::{opaque, read_user, zero},
     registers::{Call, number},
 };
 
@@ -36,121 +38,136 @@ const VECTORS_MAX: u32 = 8;
 /// How many of them are read at once. Most calls have two or three.
 const VECTORS_AT_ONCE: u32 = 4;
 
-/// Where a call's bytes are in user memory.
+/// The buffer of a call that moves bytes through a socket.
 #[derive(Clone, Copy)]
 pub enum Buffer {
-    /// One piece, at this address.
-    Flat(u64),
-    /// `count` pieces, described at `vectors`, of which the first `filled` bytes were moved.
-    Scattered {
-        vectors: u64,
-        count: u64,
-        filled: u32,
-    },
+    /// The call's own, from its number, second and third argument.
+    OfCall(u64, u64, u64),
+    /// That of the first message of a sendmmsg or recvmmsg which has ended, from its vector.
+    OfFirstMessage(u64),
     /// Not in the caller's memory, or not to be found.
     Unreadable,
 }
 
 impl Buffer {
-    /// The buffer of a call that moves bytes through a socket.
+    /// The buffer of a call.
     #[inline(always)]
-    pub fn of(call: &Call) -> Self {
-        match call.number {
-            number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
-                Self::Flat(call.arguments[1])
-            }
-            number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
-                Self::Scattered {
-                    vectors: call.arguments[1],
-                    count: call.arguments[2],
-                    filled: u32::MAX,
-                }
-            }
-            number::SENDMSG | number::RECVMSG => Self::of_message(call.arguments[1], u32::MAX),
-            // With several messages in one call nothing says which one this is, while it runs.
-            number::SENDMMSG | number::RECVMMSG if call.arguments[2] == 1 => {
-                Self::of_message(call.arguments[1], u32::MAX)
-            }
-            _ => Self::Unreadable,
-        }
+    pub const fn of(call: &Call) -> Self {
+        Self::OfCall(call.number, call.arguments[1], call.arguments[2])
     }
 
-    /// The buffer of a `struct msghdr` of which `filled` bytes were moved.
+    /// Copies the first `wanted` bytes to this processor's record, as far as they can be read, and
+    /// returns how many were.
     #[inline(always)]
-    pub fn of_message(header: u64, filled: u32) -> Self {
-        match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
-            Some(message) => Self::Scattered {
-                vectors: message.vectors,
-                count: message.count,
-                filled,
-            },
-            None => Self::Unreadable,
-        }
-    }
-
-    /// Copies the first `wanted` bytes to `target`, as far as they can be read, and returns how
-    /// many were.
-    ///
-    /// # Safety
-    ///
-    /// `target` must be writable for twice `CAPTURE_MAX` bytes, `wanted` at most `CAPTURE_MAX`.
-    #[inline(always)]
-    pub unsafe fn copy(self, target: *mut u8, wanted: u32) -> u32 {
+    pub fn copy(self, wanted: u32) -> u32 {
         match self {
-            Self::Flat(address) => {
-                // SAFETY: promised by the caller.
-                if unsafe { copy_piece(target, wanted, address) } {
-                    wanted
-                } else {
-                    0
-                }
-            }
-            Self::Scattered {
-                vectors,
-                count,
-                filled: moved,
-            } => {
-                let wanted = if wanted < moved { wanted } else { moved };
-                let mut filled: u32 = 0;
-                let first = first_vectors(vectors, count);
-                for index in 0..VECTORS_MAX {
-                    if filled >= wanted || u64::from(index) >= count {
-                        break;
-                    }
-                    let piece = if index < VECTORS_AT_ONCE {
-                        first[index as usize]
-                    } else {
-                        vector(vectors, index)
-                    };
-                    let room = wanted - filled;
-                    let length = if piece.length < u64::from(room) {
-                        piece.length as u32
-                    } else {
-                        room
-                    };
-                    if length == 0 {
-                        continue;
-                    }
-                    // The mask changes nothing (filled < wanted <= CAPTURE_MAX); it is how the
-                    // verifier learns it.
-                    let place = filled as usize & (CAPTURE_MAX - 1);
-                    // SAFETY: place < CAPTURE_MAX and length <= CAPTURE_MAX.
-                    if !unsafe { copy_piece(target.add(place), length, piece.base) } {
-                        break;
-                    }
-                    filled += length;
-                }
-                filled
-            }
+            Self::OfCall(call, second, third) => copy_of_call(call, second, third, wanted),
+            Self::OfFirstMessage(vector) => copy_of_first_message(vector, wanted),
             Self::Unreadable => 0,
         }
     }
 }
 
-/// The first descriptions of a scattered buffer, in one read; what is not there has length 0.
+// Exported functions are global ones to the kernel (Linux 5.6 and later): it verifies them once and
+// for any arguments, not again for each way that leads to them, and what comes after is verified for
+// any result. As part of what calls them they made up most of what the verifier had to follow, and
+// for Linux 6.1 it was too much.
+
+/// Copies from the buffer of a call, given by its number, second and third argument.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_of_call(call: u64, second: u64, third: u64, wanted: u32) -> u32 {
+    match call {
+        number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
+            let Some(target) = record_data() else {
+                return 0;
+            };
+            // SAFETY: the record has room for twice the maximum.
+            let copied = unsafe { copy_piece(target, wanted, second) };
+            if copied { wanted } else { 0 }
+        }
+        number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
+            copy_scattered(second, third, wanted)
+        }
+        number::SENDMSG | number::RECVMSG => copy_of_message(second, wanted),
+        // With several messages in one call nothing says which one this is, while it runs.
+        number::SENDMMSG | number::RECVMMSG if third == 1 => copy_of_message(second, wanted),
+        _ => 0,
+    }
+}
+
+/// Copies from the first of an array of `struct mmsghdr` whose call has ended.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_of_first_message(vector: u64, wanted: u32) -> u32 {
+    let filled = message_length(vector, 0);
+    copy_of_message(vector, if wanted < filled { wanted } else { filled })
+}
+
+/// Copies from the buffer of a `struct msghdr`.
 #[inline(always)]
-fn first_vectors(vectors: u64, count: u64) -> [IoVec; VECTORS_AT_ONCE as usize] {
-    let mut first = [IoVec::NONE; VECTORS_AT_ONCE as usize];
+fn copy_of_message(header: u64, wanted: u32) -> u32 {
+    match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
+        Some(message) => copy_scattered(message.vectors, message.count, wanted),
+        None => 0,
+    }
+}
+
+/// `msg_len` of a `struct mmsghdr` in an array.
+#[inline(always)]
+pub fn message_length(vector: u64, index: u64) -> u32 {
+    /// `sizeof(struct mmsghdr)` and the offset of its `msg_len`.
+    const SIZE: u64 = 64;
+    const LENGTH: u64 = 56;
+    read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
+}
+
+/// Copies the first `wanted` bytes of `count` pieces that are described at `vectors`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
+    let Some(target) = record_data() else {
+        return 0;
+    };
+    let mut filled: u32 = 0;
+    let mut first = MaybeUninit::<[IoVec; VECTORS_AT_ONCE as usize]>::uninit();
+    zero(&mut first);
+    // SAFETY: it consists of plain numbers.
+    let first = unsafe { first.assume_init_mut() };
+    read_vectors(vectors, count, first);
+    for index in 0..VECTORS_MAX {
+        if filled >= wanted || u64::from(index) >= count {
+            break;
+        }
+        let piece = if index < VECTORS_AT_ONCE {
+            first[index as usize]
+        } else {
+            vector(vectors, index)
+        };
+        let room = wanted - filled;
+        let length = if piece.length < u64::from(room) {
+            piece.length as u32
+        } else {
+            room
+        };
+        if length == 0 {
+            continue;
+        }
+        // The mask changes nothing (filled < wanted <= CAPTURE_MAX); it is how the
+        // verifier learns it.
+        let place = filled as usize & (CAPTURE_MAX - 1);
+        // SAFETY: place < CAPTURE_MAX and length <= CAPTURE_MAX.
+        if !unsafe { copy_piece(target.add(place), length, piece.base) } {
+            break;
+        }
+        filled += length;
+    }
+    filled
+}
+
+/// Reads the first descriptions of a scattered buffer at once; what is not there stays of length 0.
+#[inline(always)]
+fn read_vectors(vectors: u64, count: u64, first: &mut [IoVec; VECTORS_AT_ONCE as usize]) {
     let number = if count < u64::from(VECTORS_AT_ONCE) {
         count as u32
     } else {
@@ -167,7 +184,6 @@ fn first_vectors(vectors: u64, count: u64) -> [IoVec; VECTORS_AT_ONCE as usize] 
             );
         }
     }
-    first
 }
 
 #[inline(always)]

@@ -44,6 +44,14 @@ pub struct Record {
 #[btf_map]
 pub static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 
+/// Where this processor's record has its captured bytes.
+#[inline(always)]
+pub fn record_data() -> Option<*mut u8> {
+    let record = RECORD.get_ptr_mut(0)?;
+    // SAFETY: the slot is this processor's own.
+    Some(unsafe { (&raw mut (*record).data).cast() })
+}
+
 /// Records one call that moved `length` bytes, or met the end of the stream (0).
 ///
 /// `buffer` is asked for only when bytes are to be captured.
@@ -97,7 +105,7 @@ unsafe fn of_flow(
         };
         if (*flow).flags & ANNOUNCED == 0 {
             let at = other_position(store, flow, sent, position);
-            announce(store, flow, pid, tid, at);
+            announce(store, flow, pid, tid, &at);
             if (*flow).flags & OWN != 0 {
                 (*flow).verdict = IGNORE;
                 return;
@@ -275,7 +283,7 @@ unsafe fn submit(
         let captured = if wanted == 0 {
             0
         } else {
-            buffer().copy((&raw mut (*record).data).cast(), wanted)
+            buffer().copy(wanted)
         };
         let mut flags = flags;
         if captured == 0 && wanted != 0 {

@@ -7,17 +7,18 @@ use aya_ebpf::{
 };
 use clew_common::{
     connection::{
-        ACCEPTED, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN, Opened, UNIX_PATH_MAX,
+        ACCEPTED, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN, Opened,
         tcp_state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, SYN_RECV, SYN_SENT},
     },
     control::IGNORE,
     event::Kind,
 };
+use core::mem::MaybeUninit;
 
 use crate::{
     chunk, context, exchange,
     flow::{ANNOUNCED, Flow, Store, Trusted, Untrusted},
-    kernel::{follows, offset, own_pid},
+    kernel::{follows, offset, own_pid, zero},
     output, socket,
 };
 
@@ -32,31 +33,24 @@ pub struct Positions {
 /// # Safety
 ///
 /// `flow` must point to a flow that the verifier knows.
-#[inline(always)]
-pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, at: Positions) {
-    let mut event = Opened {
-        kind: Kind::ConnectionOpened as u32,
-        flags: 0,
-        connection: 0,
-        // SAFETY: the helper has no conditions.
-        time: unsafe { bpf_ktime_get_ns() },
-        pid,
-        tid,
-        socket: 0,
-        peer_socket: 0,
-        netns: 0,
-        family: 0,
-        path_len: 0,
-        received: at.received,
-        sent: at.sent,
-        local_address: [0; 16],
-        remote_address: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        path: [0; UNIX_PATH_MAX],
-    };
+//
+// A function of its own, for its stack: together with its callers' frame and those of what they call
+// next, the record would pass the kernel's limit of 512 bytes.
+#[inline(never)]
+pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, at: &Positions) {
+    let mut event = MaybeUninit::<Opened>::uninit();
+    zero(&mut event);
+    // SAFETY: it consists of plain numbers.
+    let event = unsafe { event.assume_init_mut() };
+    event.kind = Kind::ConnectionOpened as u32;
+    // SAFETY: the helper has no conditions.
+    event.time = unsafe { bpf_ktime_get_ns() };
+    event.pid = pid;
+    event.tid = tid;
+    event.received = at.received;
+    event.sent = at.sent;
     let address = store.address();
-    socket::describe(address, &mut event);
+    socket::describe(address, event);
     // SAFETY: promised by the caller.
     unsafe {
         event.connection = (*flow).id;
@@ -67,7 +61,7 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, 
     }
     // SAFETY: as above.
     unsafe {
-        if output::event(&event) {
+        if output::event(event) {
             (*flow).flags |= ANNOUNCED;
         } else {
             // What moves until it can be told will not have been seen.
@@ -148,7 +142,7 @@ fn connected(store: &impl Store) {
                     received: u64::from(store.field::<u32>(offset!(tcp_copied_seq))),
                     sent: u64::from(store.field::<u32>(offset!(tcp_write_seq))),
                 };
-                announce(store, flow, own_pid(), 0, at);
+                announce(store, flow, own_pid(), 0, &at);
                 (*flow).verdict = IGNORE;
             }
         }

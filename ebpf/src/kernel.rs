@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use clew_common::{
-    offsets::Offsets,
+    offsets::{MISSING, Offsets},
     sampling::{Threshold, randomness},
 };
 use core::ffi::c_void;
@@ -51,8 +51,17 @@ pub(crate) use offset;
 
 #[inline(always)]
 pub fn read_offset(at: usize) -> usize {
+    /// Added to any pointer, not an address of the kernel's: reading it fails.
+    const NOWHERE: usize = 1 << 62;
     // SAFETY: `offset!` gives only places of `u32` fields of the static.
-    unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast::<u32>()) as usize }
+    let offset =
+        unsafe { core::ptr::read_volatile((&raw const OFFSETS).byte_add(at).cast::<u32>()) };
+    // The verifier knows the value, and takes the branch out.
+    if offset == MISSING {
+        NOWHERE
+    } else {
+        offset as usize
+    }
 }
 
 #[inline(always)]
@@ -106,6 +115,41 @@ pub fn read_kernel<T: Copy>(base: *const c_void, offset: usize) -> Option<T> {
         } else {
             None
         }
+    }
+}
+
+/// Reads a kernel field of any plain type for which zero is a value; zero where it cannot be read.
+///
+/// One way instead of two: the verifier follows both ways of each [`read_kernel`], and all that comes
+/// after them.
+///
+/// # Safety
+///
+/// All zeros must be a value of `T`.
+#[inline(always)]
+pub unsafe fn read_or_zero<T: Copy>(base: *const c_void, offset: usize) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the source, and fills the destination with zeros where it fails
+    // (kernel/trace/bpf_trace.c: bpf_probe_read_kernel_common).
+    unsafe {
+        let source = base.cast::<u8>().wrapping_add(offset);
+        bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            source.cast(),
+        );
+        value.assume_init()
+    }
+}
+
+/// Fills a value with zeros, word by word. The compiler would call `memset`, a loop over bytes.
+#[inline(always)]
+pub fn zero<T>(value: &mut MaybeUninit<T>) {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let words = value.as_mut_ptr().cast::<u64>();
+    for index in 0..size_of::<T>() / 8 {
+        // SAFETY: within the value, and aligned, as asserted. Volatile: so it stays what it is.
+        unsafe { words.add(index).write_volatile(0) };
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a socket says of itself.
 
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use clew_common::connection::{AF_INET, AF_INET6, AF_UNIX, Opened, UNIX_PATH_MAX};
 use core::ffi::c_void;
 
-use crate::kernel::{offset, read_kernel, read_pointer};
+use crate::kernel::{offset, read_kernel, read_or_zero};
 
 const SOCK_STREAM: u16 = 1;
 const IPPROTO_TCP: u16 = 6;
@@ -39,57 +40,53 @@ pub fn kind(socket: *const c_void) -> Option<Kind> {
 /// The socket's pending error, a positive errno.
 #[inline(always)]
 pub fn error(socket: *const c_void) -> u32 {
-    read_kernel::<u32>(socket, offset!(sock_error)).unwrap_or(0)
+    word(socket, offset!(sock_error))
 }
 
 /// Whether the socket's file is in non-blocking mode.
 #[inline(always)]
 pub fn is_nonblocking(socket: *const c_void) -> bool {
-    let flags = read_pointer(socket, offset!(sock_socket))
-        .and_then(|inner| read_pointer(inner, offset!(socket_file)))
-        .and_then(|file| read_kernel::<u32>(file, offset!(file_flags)));
-    matches!(flags, Some(flags) if flags & O_NONBLOCK != 0)
+    let inner = pointer(socket, offset!(sock_socket));
+    let file = pointer(inner, offset!(socket_file));
+    word(file, offset!(file_flags)) & O_NONBLOCK != 0
 }
 
-/// Fills in addresses, namespace and peer.
+/// Fills in addresses, namespace and peer, where there is nothing yet but zeros.
 #[inline(always)]
 pub fn describe(socket: *const c_void, event: &mut Opened) {
     event.socket = socket as u64;
-    event.family = read_kernel::<u16>(socket, offset!(sock_family)).unwrap_or(0);
-    if let Some(net) = read_pointer(socket, offset!(sock_net)) {
-        event.netns = read_kernel::<u32>(net, offset!(net_inum)).unwrap_or(0);
-    }
+    event.family = half(socket, offset!(sock_family));
+    event.netns = word(pointer(socket, offset!(sock_net)), offset!(net_inum));
     if event.family == AF_UNIX {
         describe_unix(socket, event);
         return;
     }
-    event.local_port = read_kernel::<u16>(socket, offset!(sock_local_port)).unwrap_or(0);
-    event.remote_port =
-        u16::from_be(read_kernel::<u16>(socket, offset!(sock_remote_port)).unwrap_or(0));
-    if event.family == AF_INET6 {
-        event.local_address = read_kernel(socket, offset!(sock_local_v6)).unwrap_or([0; 16]);
-        event.remote_address = read_kernel(socket, offset!(sock_remote_v6)).unwrap_or([0; 16]);
+    event.local_port = half(socket, offset!(sock_local_port));
+    event.remote_port = u16::from_be(half(socket, offset!(sock_remote_port)));
+    let (local, remote, length) = if event.family == AF_INET6 {
+        (offset!(sock_local_v6), offset!(sock_remote_v6), 16)
     } else {
-        let local: [u8; 4] = read_kernel(socket, offset!(sock_local_v4)).unwrap_or([0; 4]);
-        let remote: [u8; 4] = read_kernel(socket, offset!(sock_remote_v4)).unwrap_or([0; 4]);
-        event.local_address[..4].copy_from_slice(&local);
-        event.remote_address[..4].copy_from_slice(&remote);
+        (offset!(sock_local_v4), offset!(sock_remote_v4), 4)
+    };
+    // SAFETY: `length` is at most the arrays' size, and the helper checks the source.
+    unsafe {
+        copy(socket, local, event.local_address.as_mut_ptr(), length);
+        copy(socket, remote, event.remote_address.as_mut_ptr(), length);
     }
 }
 
 #[inline(always)]
 fn describe_unix(socket: *const c_void, event: &mut Opened) {
-    let peer = read_pointer(socket, offset!(unix_peer));
-    if let Some(peer) = peer {
-        event.peer_socket = peer as u64;
-    }
+    let peer = pointer(socket, offset!(unix_peer));
+    event.peer_socket = peer as u64;
     // An accepted socket carries its listener's address; a connected one has rarely one of its
     // own, but its peer was accepted.
-    let address = read_pointer(socket, offset!(unix_address))
-        .or_else(|| peer.and_then(|peer| read_pointer(peer, offset!(unix_address))));
-    let Some(address) = address else { return };
+    let mut address = pointer(socket, offset!(unix_address));
+    if address.is_null() {
+        address = pointer(peer, offset!(unix_address));
+    }
     // `len` counts the two bytes of `sun_family` too.
-    let length = read_kernel::<i32>(address, offset!(unix_address_len)).unwrap_or(0) - 2;
+    let length = word(address, offset!(unix_address_len)) as i32 - 2;
     if length <= 0 {
         return;
     }
@@ -98,18 +95,48 @@ fn describe_unix(socket: *const c_void, event: &mut Opened) {
     } else {
         length as u32
     };
-    // SAFETY: `length` is at most the array's size, and the helper checks the source.
+    // SAFETY: `length` is at most the array's size.
     let status = unsafe {
-        aya_ebpf::helpers::generated::bpf_probe_read_kernel(
-            event.path.as_mut_ptr().cast(),
+        copy(
+            address,
+            offset!(unix_address_name) + 2,
+            event.path.as_mut_ptr(),
             length,
-            address
-                .cast::<u8>()
-                .wrapping_add(offset!(unix_address_name) + 2)
-                .cast(),
         )
     };
     if status == 0 {
         event.path_len = length as u16;
     }
+}
+
+/// Copies `length` bytes, and returns the helper's status: 0 where they could be read.
+///
+/// # Safety
+///
+/// `target` must be writable for `length` bytes.
+#[inline(always)]
+unsafe fn copy(base: *const c_void, offset: usize, target: *mut u8, length: u32) -> i64 {
+    let source = base.cast::<u8>().wrapping_add(offset);
+    // SAFETY: promised by the caller; the helper checks the source.
+    unsafe { bpf_probe_read_kernel(target.cast(), length, source.cast()) }
+}
+
+/// A pointer; null where it cannot be read. A field behind a null pointer cannot, so that a chain
+/// of them needs one check at its end or none.
+#[inline(always)]
+fn pointer(base: *const c_void, offset: usize) -> *const c_void {
+    // SAFETY: null is a pointer.
+    unsafe { read_or_zero(base, offset) }
+}
+
+#[inline(always)]
+fn word(base: *const c_void, offset: usize) -> u32 {
+    // SAFETY: 0 is a number.
+    unsafe { read_or_zero(base, offset) }
+}
+
+#[inline(always)]
+fn half(base: *const c_void, offset: usize) -> u16 {
+    // SAFETY: 0 is a number.
+    unsafe { read_or_zero(base, offset) }
 }

@@ -10,10 +10,10 @@ use aya_ebpf::{
 use core::ffi::c_void;
 
 use crate::{
-    buffer::Buffer,
+    buffer::{Buffer, message_length},
     chunk, exchange,
     flow::{Store, Untrusted},
-    kernel::{offset, read_kernel, read_pointer, read_user},
+    kernel::{offset, read_kernel, read_pointer},
     registers::{Call, Registers, number},
     socket_tracepoints::{DISCARDED, NOT_FROM_STREAM},
 };
@@ -48,7 +48,8 @@ pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the verifier knows the first argument as `struct pt_regs`.
     if let Some(call) = unsafe { Call::of(ctx.arg::<*const Registers>(0)) }
         && let Some(descriptor) = call.sends_on()
-        && let Some(store) = socket_of(descriptor)
+        && let Some(file) = find_socket_file(descriptor)
+        && let Some(store) = socket_of(file)
         && let Some(flow) = store.get()
     {
         let position = store.field(offset!(tcp_write_seq));
@@ -60,64 +61,91 @@ pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
 
 /// What a call has moved.
 struct Transfer {
-    descriptor: u64,
     sent: bool,
-    length: i64,
+    length: u32,
     bytes: Bytes,
 }
 
 /// Where the bytes of a transfer are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 enum Bytes {
     /// In the call's own buffer.
-    OfCall,
+    OfCall = 1,
     /// In the buffer of the first of its messages.
-    OfFirstMessage,
+    OfFirstMessage = 2,
     /// Nowhere in the caller's memory.
-    Unreadable,
+    Unreadable = 3,
+}
+
+impl Transfer {
+    const SENT: u64 = 1 << 34;
+
+    /// Both words in one, which is not 0.
+    #[inline(always)]
+    const fn packed(&self) -> u64 {
+        let sent = if self.sent { Self::SENT } else { 0 };
+        sent | (self.bytes as u64) << 32 | self.length as u64
+    }
+
+    #[inline(always)]
+    const fn unpacked(word: u64) -> Option<Self> {
+        Some(Self {
+            sent: word & Self::SENT != 0,
+            length: word as u32,
+            bytes: match (word >> 32) & 3 {
+                1 => Bytes::OfCall,
+                2 => Bytes::OfFirstMessage,
+                3 => Bytes::Unreadable,
+                _ => return None,
+            },
+        })
+    }
 }
 
 /// One way for all calls: the verifier follows each copy of what comes after by itself, and there is
 /// a limit to its patience.
 #[inline(always)]
 fn ended(call: &Call, result: i64) {
-    let Some(transfer) = transfer_of(call, result) else {
+    let [descriptor, second, third, fourth] = call.arguments;
+    let word = transfer_of(call.number, second, third, fourth, result as u64);
+    let Some(transfer) = Transfer::unpacked(word) else {
         return;
     };
     let mut sent = transfer.sent;
-    let mut found = socket_of(transfer.descriptor as u32);
-    if found.is_none() && call.number == number::SPLICE {
+    let mut file = socket_file(descriptor);
+    if file == 0 && call.number == number::SPLICE {
         // One of the two is a pipe.
         sent = true;
-        found = socket_of(call.arguments[2] as u32);
+        file = socket_file(third);
     }
-    let Some(store) = found else { return };
-    if transfer.length == 0 && sent {
+    if file == 0 || (transfer.length == 0 && sent) {
         return;
     }
-    chunk::moved(&store, sent, transfer.length as u32, || {
-        match transfer.bytes {
-            Bytes::OfCall => Buffer::of(call),
-            Bytes::OfFirstMessage => {
-                let vector = call.arguments[1];
-                Buffer::of_message(vector, message_length(vector, 0))
-            }
-            Bytes::Unreadable => Buffer::Unreadable,
-        }
+    let Some(store) = socket_of(file as *const c_void) else {
+        return;
+    };
+    chunk::moved(&store, sent, transfer.length, || match transfer.bytes {
+        Bytes::OfCall => Buffer::of(call),
+        Bytes::OfFirstMessage => Buffer::OfFirstMessage(second),
+        Bytes::Unreadable => Buffer::Unreadable,
     });
 }
 
-#[inline(always)]
-fn transfer_of(call: &Call, result: i64) -> Option<Transfer> {
-    let [descriptor, vector, third, fourth] = call.arguments;
+/// The [`Transfer`] of a call in one word; 0 for a call that moves nothing.
+///
+/// A global function, as those in `buffer`: what comes after it is verified once and not for each
+/// call.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn transfer_of(call: u64, second: u64, third: u64, fourth: u64, result: u64) -> u64 {
     let mut transfer = Transfer {
-        descriptor,
         sent: false,
-        length: result,
+        length: result as u32,
         bytes: Bytes::OfCall,
     };
     let mut flags = 0;
-    match call.number {
+    match call {
         number::READ | number::READV | number::PREADV2 => {}
         number::WRITE | number::WRITEV | number::PWRITEV2 | number::SENDTO | number::SENDMSG => {
             transfer.sent = true;
@@ -125,11 +153,11 @@ fn transfer_of(call: &Call, result: i64) -> Option<Transfer> {
         number::RECVFROM => flags = fourth as u32,
         number::RECVMSG => flags = third as u32,
         number::SENDMMSG | number::RECVMMSG => {
-            transfer.sent = call.number == number::SENDMMSG;
+            transfer.sent = call == number::SENDMMSG;
             if !transfer.sent {
                 flags = fourth as u32;
             }
-            transfer.length = length_of_messages(vector, result);
+            transfer.length = length_of_messages(second, result);
             transfer.bytes = Bytes::OfFirstMessage;
         }
         number::SENDFILE => {
@@ -137,42 +165,45 @@ fn transfer_of(call: &Call, result: i64) -> Option<Transfer> {
             transfer.bytes = Bytes::Unreadable;
         }
         number::SPLICE => transfer.bytes = Bytes::Unreadable,
-        _ => return None,
+        _ => return 0,
     }
     if flags & NOT_FROM_STREAM != 0 {
-        return None;
+        return 0;
     }
     if flags & DISCARDED != 0 {
         transfer.bytes = Bytes::Unreadable;
     }
-    Some(transfer)
+    transfer.packed()
 }
 
 /// The lengths of the messages of one sendmmsg or recvmmsg, added up.
 #[inline(always)]
-fn length_of_messages(vector: u64, messages: i64) -> i64 {
-    let mut sum = 0i64;
+fn length_of_messages(vector: u64, messages: u64) -> u32 {
+    let mut sum = 0;
     for index in 0..MESSAGES_MAX {
-        if index as i64 >= messages {
+        if index >= messages {
             break;
         }
-        sum += i64::from(message_length(vector, index));
+        sum = message_length(vector, index).wrapping_add(sum);
     }
     sum
 }
 
-/// `msg_len` of a `struct mmsghdr` in an array.
-#[inline(always)]
-fn message_length(vector: u64, index: u64) -> u32 {
-    /// `sizeof(struct mmsghdr)` and the offset of its `msg_len`.
-    const SIZE: u64 = 64;
-    const LENGTH: u64 = 56;
-    read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
+/// The address of the `struct file` behind a descriptor of the current task, if that is a socket;
+/// else 0.
+///
+/// A global function, as [`transfer_of`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn socket_file(descriptor: u64) -> u64 {
+    match find_socket_file(descriptor as u32) {
+        Some(file) => file as u64,
+        None => 0,
+    }
 }
 
-/// The socket behind a file descriptor of the current task.
 #[inline(always)]
-fn socket_of(descriptor: u32) -> Option<Untrusted> {
+fn find_socket_file(descriptor: u32) -> Option<*const c_void> {
     // SAFETY: the helper has no conditions.
     let task = unsafe { bpf_get_current_task() } as *const c_void;
     let files = read_pointer(task, offset!(task_files))?;
@@ -186,6 +217,13 @@ fn socket_of(descriptor: u32) -> Option<Untrusted> {
     if read_kernel::<u16>(inode, offset!(inode_mode))? & FILE_TYPE != SOCKET {
         return None;
     }
+    Some(file)
+}
+
+/// The socket of a socket's file.
+#[inline(always)]
+fn socket_of(file: *const c_void) -> Option<Untrusted> {
+    let inode = read_pointer(file, offset!(file_inode))?;
     let socket = read_pointer(file, offset!(file_private_data))?;
     Some(Untrusted {
         address: read_pointer(socket, offset!(socket_sk))?,

@@ -1,5 +1,6 @@
 //! Waiting for a condition, never longer than agreed.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long a condition is waited for before its failure is final.
@@ -11,10 +12,19 @@ impl Deadline {
     /// the processor to that program.
     const PAUSE: Duration = Duration::from_millis(5);
 
-    /// A deadline `within` from now.
+    /// A deadline `within` from now; later where `CLEW_TEST_SLOWNESS=N` says that the machine is N
+    /// times slower than a computer is (an emulated one, say).
     #[must_use]
     pub fn after(within: Duration) -> Self {
-        Self(Instant::now() + within)
+        static SLOWNESS: OnceLock<u32> = OnceLock::new();
+        let slowness = SLOWNESS.get_or_init(|| {
+            let given = std::env::var("CLEW_TEST_SLOWNESS").ok();
+            given
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(1)
+                .clamp(1, 100)
+        });
+        Self(Instant::now() + within * *slowness)
     }
 
     /// Whether it has passed.

@@ -1,6 +1,6 @@
-//! Places to run real programs in: network namespaces and cgroups that stand for hosts, links
-//! between them, processes, temporary directories. Each is a guard: what it made ends with it, also
-//! when a test fails half-way.
+//! Places to run real programs in: network namespaces and cgroups that stand for hosts, virtual
+//! machines with other kernels, links between them, processes, temporary directories. Each is a guard:
+//! what it made ends with it, also when a test fails half-way.
 //!
 //! Everything here needs root, `ip` (iproute2), and nothing of the host's own network: bridges and
 //! cables live inside the namespaces, so no interface, address or port of the host is taken.
@@ -10,18 +10,22 @@
 mod cgroup;
 mod deadline;
 mod impairment;
+mod machine;
 mod namespace;
 mod network;
 mod node;
 mod process;
+mod tap;
 
 pub use cgroup::Cgroup;
 pub use deadline::Deadline;
 pub use impairment::Impairment;
+pub use machine::{Machine, kernel_image};
 pub use namespace::Namespace;
 pub use network::{Host, Network};
 pub use node::{Node, Pod};
 pub use process::Process;
+pub use tap::Tap;
 
 use anyhow::Context as _;
 

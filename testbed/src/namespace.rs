@@ -136,7 +136,7 @@ fn remove(name: &str) -> Result<()> {
     ip(&["netns", "del", name])
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+pub(crate) fn ip(args: &[&str]) -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
         "network namespaces need root: run this as root"

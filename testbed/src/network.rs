@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, Result};
 
-use crate::Namespace;
+use crate::{Namespace, Tap};
+
+/// The bridge's name.
+const BRIDGE: &str = "switch";
 
 /// A link with hosts on it: a bridge in a namespace of its own, and a cable to each host.
 #[derive(Debug)]
@@ -31,16 +34,30 @@ impl Network {
     /// Without root, `ip`, or the kernel's bridge.
     pub fn new() -> Result<Self> {
         let switch = Namespace::new()?;
-        switch.ip(&["link", "add", "switch", "type", "bridge"])?;
-        switch.ip(&["link", "set", "switch", "up"])?;
+        switch.ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+        switch.ip(&["link", "set", BRIDGE, "up"])?;
         Ok(Self { switch, hosts: 0 })
     }
 
-    /// Adds a host.
+    /// The namespace of the bridge, where virtual machines on this network are started.
+    #[must_use]
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
+    }
+
+    /// Adds a place for a virtual machine, with its addresses.
     ///
     /// # Errors
-    /// When the kernel has no virtual Ethernet, or after 254 hosts.
-    pub fn host(&mut self) -> Result<Host> {
+    /// When the kernel has no tap devices, or after 254 hosts.
+    pub fn tap(&mut self) -> Result<(Tap, Ipv4Addr, Ipv6Addr)> {
+        let (_, ipv4, ipv6) = self.next_host()?;
+        let addresses = [format!("{ipv4}/24"), format!("{ipv6}/64")];
+        let tap = Tap::new(self.switch.name(), &addresses)?;
+        tap.plug_into(BRIDGE)?;
+        Ok((tap, ipv4, ipv6))
+    }
+
+    fn next_host(&mut self) -> Result<(u8, Ipv4Addr, Ipv6Addr)> {
         let number = self
             .hosts
             .checked_add(1)
@@ -49,7 +66,15 @@ impl Network {
         self.hosts = number;
         let ipv4 = Ipv4Addr::new(10, 77, 0, number);
         let ipv6 = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into());
+        Ok((number, ipv4, ipv6))
+    }
 
+    /// Adds a host.
+    ///
+    /// # Errors
+    /// When the kernel has no virtual Ethernet, or after 254 hosts.
+    pub fn host(&mut self) -> Result<Host> {
+        let (number, ipv4, ipv6) = self.next_host()?;
         let namespace = Namespace::new()?;
         let port = format!("port{number}");
         let name = namespace.name();
@@ -57,7 +82,7 @@ impl Network {
             "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", name,
         ])?;
         self.switch
-            .ip(&["link", "set", &port, "master", "switch", "up"])?;
+            .ip(&["link", "set", &port, "master", BRIDGE, "up"])?;
         namespace.ip(&["addr", "add", &format!("{ipv4}/24"), "dev", "eth0"])?;
         // Without `nodad` the address is unusable for its first second or two.
         namespace.ip(&["addr", "add", &format!("{ipv6}/64"), "dev", "eth0", "nodad"])?;

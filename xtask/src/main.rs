@@ -11,6 +11,7 @@ mod fuzz;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use anyhow::Result;
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Bench),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
+    /// Runs a command with this host's files on another kernel, in a virtual machine.
+    Vm(vm::Options),
 }
 
 fn main() -> Result<()> {
@@ -56,5 +59,6 @@ fn main() -> Result<()> {
         Task::Demo(options) => demo::demo(&options),
         Task::Bench(bench) => bench::bench(&bench),
         Task::Test(options) => test::test(&options),
+        Task::Vm(options) => vm::vm(&options),
     }
 }

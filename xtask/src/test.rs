@@ -1,11 +1,12 @@
 //! `cargo xtask test`.
 
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::build::{self, Profile};
-use crate::{command, fuzz, setup, workspace};
+use crate::{command, fuzz, setup, vm, workspace};
 
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
@@ -17,7 +18,24 @@ pub struct Options {
     /// For how long each fuzz target runs [default: 10, or 60 with --require]
     #[arg(long, value_name = "SECONDS")]
     fuzz: Option<u32>,
+    /// Runs end-to-end tests, and nothing else, on another kernel (5.10, 6.1, 6.12, 7.2 or `all`), in
+    /// an emulated machine, with the backend that this kernel offers
+    #[arg(long, value_name = "KERNEL")]
+    kernels: Option<String>,
+    /// With --kernels: the tests, by parts of their names [default: some of each kind]
+    #[arg(last = true, requires = "kernels", value_name = "FILTER")]
+    filters: Vec<String>,
 }
+
+/// What is tested on other kernels: each kernel program at work and each kind of system call. Load,
+/// and servers that take minutes to start (Java's), are left out: an emulated machine is slow.
+const ON_KERNELS: [&str; 3] = ["lifecycle::", "protocol::", "system_calls::"];
+
+/// How much slower than this host an emulated machine is at least, for the tests' patience.
+const EMULATED_SLOWNESS: &str = "8";
+
+/// For all tests on one kernel.
+const KERNEL_SECONDS: &str = "3000";
 
 /// Sets up, builds once, then runs the unit tests, the fuzz targets and the end-to-end tests. The
 /// first failure ends it.
@@ -27,6 +45,9 @@ pub struct Options {
 pub fn test(options: &Options) -> Result<()> {
     setup::setup()?;
     let clew = build::agent(Profile::Release)?;
+    if let Some(kernels) = &options.kernels {
+        return on_kernels(kernels, &clew, options);
+    }
 
     let mut unit = cargo_test(options.require);
     command::run(unit.args(["--workspace", "--exclude", "clew-tests"]))?;
@@ -40,9 +61,7 @@ pub fn test(options: &Options) -> Result<()> {
     end_to_end.args(["--package", "clew-tests"]);
     if !nix::unistd::geteuid().is_root() && command::find("sudo").is_some() {
         // Cargo calls the test binaries through this; only they have to be root.
-        let architecture = std::env::consts::ARCH.to_uppercase();
-        let runner = format!("CARGO_TARGET_{architecture}_UNKNOWN_LINUX_GNU_RUNNER");
-        end_to_end.env(runner, "sudo --preserve-env");
+        end_to_end.env(runner(), "sudo --preserve-env");
     }
     end_to_end.env("CLEW_BIN", clew);
     if options.require {
@@ -52,6 +71,44 @@ pub fn test(options: &Options) -> Result<()> {
     end_to_end.env("CLEW_TEST_PYTHON", setup::python());
     end_to_end.env("CLEW_TEST_JAVA_AGENT", setup::java_agent());
     command::run(&mut end_to_end)
+}
+
+/// The end-to-end tests in machines with other kernels: cargo calls the test binary through
+/// `cargo xtask vm`.
+fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
+    let xtask = std::env::current_exe().context("finding this program")?;
+    let xtask = xtask.display();
+    for kernel in vm::named(kernels)? {
+        let mut cargo = cargo_test(options.require);
+        cargo.args(["--package", "clew-tests", "--test", "e2e", "--"]);
+        match &options.filters[..] {
+            [] => cargo.args(ON_KERNELS),
+            filters => cargo.args(filters),
+        };
+        // Two emulated processors: tests side by side would wait for each other.
+        cargo.args(["--test-threads", "1"]);
+        for backend in ["socket", "syscall"] {
+            if backend != kernel.backend() {
+                cargo.args(["--skip", &format!("{backend}::")]);
+            }
+        }
+        let series = kernel.series();
+        cargo.env(
+            runner(),
+            format!("{xtask} vm --kernel {series} --timeout {KERNEL_SECONDS} --"),
+        );
+        cargo.env("CLEW_BIN", clew);
+        cargo.env("CLEW_TEST_SLOWNESS", EMULATED_SLOWNESS);
+        cargo.env("CLEW_TEST_PYTHON", setup::python());
+        command::run(&mut cargo).with_context(|| format!("on Linux {series}"))?;
+    }
+    Ok(())
+}
+
+/// The variable that names the program through which cargo calls test binaries.
+fn runner() -> String {
+    let architecture = std::env::consts::ARCH.to_uppercase();
+    format!("CARGO_TARGET_{architecture}_UNKNOWN_LINUX_GNU_RUNNER")
 }
 
 fn cargo_test(require: bool) -> Command {

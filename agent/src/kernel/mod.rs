@@ -7,6 +7,7 @@ mod control;
 mod counter;
 mod event;
 mod existing;
+mod layout;
 mod program;
 
 use std::{fs::File, path::PathBuf};
@@ -103,7 +104,7 @@ impl Kernel {
             return Err(KernelError::NoObject);
         }
         let btf = Btf::of_running_kernel()?;
-        let offsets = Offsets::resolve(|owner, field| btf.offset(owner, field))?;
+        let offsets = layout::offsets(|owner, field| btf.offset(owner, field))?;
         drop(btf);
         let aya_btf = AyaBtf::from_sys_fs()?;
         let candidates = match config.backend {

@@ -11,7 +11,7 @@ mod toolchain;
 use anyhow::Result;
 
 pub use collector::binary as collector;
-pub use python::interpreter as python;
+pub use python::{interpreter as python, tools as python_tools};
 pub use sdk::java_agent;
 
 /// Installs whatever is missing.
@@ -26,4 +26,18 @@ pub fn setup() -> Result<()> {
     sdk::ensure();
     println!("setup: complete");
     Ok(())
+}
+
+/// Installs what virtual machines need, without a word where it is there; kernels are fetched when
+/// they are used.
+///
+/// # Errors
+/// When an installation fails.
+pub fn machines() -> Result<()> {
+    let is_there = python_tools().join("vng").is_file() && packages::has_machines();
+    if is_there {
+        return Ok(());
+    }
+    packages::ensure()?;
+    python::ensure()
 }

@@ -9,7 +9,7 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 18] = [
+const NEEDS: [(Sign, &str); 22] = [
     (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("nft"), "nftables"),
@@ -31,6 +31,11 @@ const NEEDS: [(Sign, &str); 18] = [
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
     (Sign::Program("bpftool"), "bpftool"),
+    // The last four are for `cargo xtask vm`.
+    (Sign::Program("qemu-system-x86_64"), "qemu-system-x86"),
+    (Sign::Program("busybox"), "busybox-static"),
+    (Sign::Program("kmod"), "kmod"),
+    (Sign::Program("udevadm"), "udev"),
 ];
 
 /// What shows that a need is met.
@@ -50,6 +55,13 @@ impl Sign {
             Self::Library(module) => super::python::can_import(module),
         }
     }
+}
+
+/// Whether there is all that `cargo xtask vm` needs of them.
+pub fn has_machines() -> bool {
+    ["qemu-system-x86_64", "busybox", "kmod", "udevadm"]
+        .into_iter()
+        .all(|program| command::find(program).is_some())
 }
 
 /// Installs what is missing. Where there is no apt it says what is, and goes on: tests that need

@@ -8,12 +8,17 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, workspace};
 
-/// Pinned there, because tests assert what these servers do.
+/// Pinned there, because tests assert what these servers do (virtme-ng: for `cargo xtask vm`).
 const REQUIREMENTS: &str = include_str!("../../../tests/services/requirements.txt");
 
 /// The environment's interpreter.
 pub fn interpreter() -> PathBuf {
     directory().join("bin/python3")
+}
+
+/// Where its programs are.
+pub fn tools() -> PathBuf {
+    directory().join("bin")
 }
 
 /// Whether the system's interpreter has a module.
