@@ -16,6 +16,9 @@ pub const SKIP_RECEIVED: u32 = 1 << 0;
 /// [`Control::flags`]: `sent_until` is valid.
 pub const SKIP_SENT: u32 = 1 << 1;
 
+/// [`Control::flags`]: `request_at` is valid.
+pub const REQUEST_AT: u32 = 1 << 2;
+
 /// Chunks of at least this many bytes ask `CONTROL` whether they may be skipped. Smaller ones are
 /// cheaper to send than to ask about.
 pub const SKIP_THRESHOLD: u32 = 2048;
@@ -26,7 +29,7 @@ pub const SKIP_THRESHOLD: u32 = 2048;
 pub struct Control {
     /// [`UNDECIDED`], [`CAPTURE`] or [`IGNORE`].
     pub verdict: u32,
-    /// [`SKIP_RECEIVED`], [`SKIP_SENT`].
+    /// [`SKIP_RECEIVED`], [`SKIP_SENT`], [`REQUEST_AT`].
     pub flags: u32,
     /// Received chunks that end before this position (TCP sequence number, or the low half of a
     /// Unix position) are not sent to user space: they lie inside a body whose length is known.
@@ -34,5 +37,8 @@ pub struct Control {
     pub received_until: u32,
     /// The same for sent chunks.
     pub sent_until: u32,
+    /// TCP sequence number of the first byte of a request that is still to be sent: everything
+    /// before it has been sent and answered.
+    pub request_at: u32,
 }
-assert_size!(Control, 16);
+assert_size!(Control, 20);

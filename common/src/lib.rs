@@ -11,6 +11,7 @@ pub mod connection;
 pub mod control;
 pub mod counter;
 pub mod event;
+pub mod inject;
 pub mod offsets;
 pub mod process;
 

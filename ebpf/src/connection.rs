@@ -15,7 +15,8 @@ use clew_common::{
 };
 
 use crate::{
-    flow::{ANNOUNCED, Flow, Store, Trusted, Untrusted},
+    flow::{ANNOUNCED, Flow, GETS_HEADER, Store, Trusted, Untrusted},
+    inject::is_chosen,
     kernel::own_pid,
     output, socket,
 };
@@ -118,8 +119,16 @@ fn opened(store: &impl Store, flags: u32) {
     }
     // An address that is in the table still belonged to a socket whose end was not seen.
     store.remove();
-    let own = flags & CONNECTED != 0 && (bpf_get_current_pid_tgid() >> 32) as u32 == own_pid();
-    let _ = store.create(if own { flags | OWN } else { flags });
+    let mut flags = flags;
+    if flags & CONNECTED != 0 {
+        let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        if pid == own_pid() {
+            flags |= OWN;
+        } else if is_chosen(pid) {
+            flags |= GETS_HEADER;
+        }
+    }
+    let _ = store.create(flags);
 }
 
 /// Our own connections are told as soon as their addresses are known, before any byte of theirs

@@ -5,7 +5,7 @@
 //! socket is only an address, so it lives in a table (`FLOW_TABLE`), which the programs and the agent clear.
 
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     btf_maps::{HashMap, LruHashMap, PerCpuArray, SkStorage},
     helpers::generated::{
         bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
@@ -40,8 +40,8 @@ pub struct Flow {
     pub verdict: u32,
     /// `connection::ACCEPTED`, `CONNECTED`, `FROM_START`, `OWN`, and the flags below.
     pub flags: u32,
-    /// Padding, always 0.
-    pub reserved: u32,
+    /// Bytes inserted into the sent stream since the last chunk of it.
+    pub inserted: u32,
 }
 
 /// [`Flow::flags`]: the connection has been told to user space.
@@ -50,6 +50,11 @@ pub const ANNOUNCED: u32 = 1 << 16;
 pub const UNIX: u32 = 1 << 17;
 /// [`Flow::flags`]: the process `Flow::pid` is out of scope.
 pub const EXCLUDED_PROCESS: u32 = 1 << 18;
+
+/// [`Flow::flags`]: its requests get a header once it is established.
+pub const GETS_HEADER: u32 = 1 << 19;
+/// [`Flow::flags`]: they would, but nobody knows where the next one begins.
+pub const BOUNDARY_UNKNOWN: u32 = 1 << 20;
 
 impl Flow {
     pub const fn new(id: u64, flags: u32) -> Self {
@@ -61,7 +66,7 @@ impl Flow {
             pid: 0,
             verdict: UNDECIDED,
             flags,
-            reserved: 0,
+            inserted: 0,
         }
     }
 }
@@ -98,6 +103,24 @@ pub fn control(id: u64) -> Option<Control> {
 pub fn is_excluded(pid: u32) -> bool {
     // SAFETY: only its presence matters.
     unsafe { EXCLUDED.get(pid) }.is_some()
+}
+
+/// The flow of a socket, for programs that are given one: with the socket backend.
+#[inline(always)]
+pub fn in_storage(socket: *mut bpf_sock) -> Option<*mut Flow> {
+    Trusted(socket.cast_const().cast()).get()
+}
+
+/// The same with the system call backend.
+#[inline(always)]
+pub fn in_table(socket: *mut bpf_sock) -> Option<*mut Flow> {
+    // SAFETY: the verifier checks the socket. The helper gives the kernel's own pointer, whose
+    // number is the key.
+    let address = unsafe { bpf_skc_to_tcp_sock(socket.cast()) };
+    if address.is_null() {
+        return None;
+    }
+    FLOW_TABLE.get_ptr_mut(address as u64)
 }
 
 /// Where flows are kept, and how a socket is named there.

@@ -7,13 +7,17 @@
 
 #![no_std]
 #![no_main]
+// Inline assembly for BPF (rust-lang/rust#93335), for one instruction: see inject.rs.
+#![feature(asm_experimental_arch)]
 
 mod buffer;
 mod chunk;
 mod connection;
 mod counter;
 mod flow;
+mod inject;
 mod kernel;
+mod outgoing;
 mod output;
 mod process;
 mod registers;

@@ -1,7 +1,7 @@
 //! One connection: from kernel chunks to a parser's events.
 
 use clew_common::control::{
-    CAPTURE, Control, IGNORE, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED,
+    CAPTURE, Control, IGNORE, REQUEST_AT, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED,
 };
 
 use super::stream::{Place, Stream};
@@ -50,6 +50,8 @@ pub struct Tracked {
     parser: Option<Box<dyn Parser>>,
     chunks: u32,
     told: Control,
+    /// The kernel side asks where the next request that is sent begins.
+    boundary_asked: bool,
 }
 
 /// A captured chunk as the kernel gave it.
@@ -60,6 +62,11 @@ pub struct RawChunk<'a> {
     pub position: u64,
     /// The position may be one too high.
     pub perhaps_fin: bool,
+    /// Bytes that the kernel side inserted while these were sent: they have positions, but are
+    /// not among `length` and `data`.
+    pub inserted: u64,
+    /// The kernel side asks where the next request that is sent begins.
+    pub boundary_unknown: bool,
     /// Bytes moved, not 0.
     pub length: u64,
     /// Captured bytes.
@@ -95,6 +102,7 @@ impl Tracked {
             parser: Some(parser),
             chunks: 0,
             told: Control::default(),
+            boundary_asked: false,
         }
     }
 
@@ -123,6 +131,10 @@ impl Tracked {
         let wraps = matches!(self.connection.address, Address::Tcp { .. });
         let stream = &mut self.streams[index(raw.direction)];
         let place = stream.place(raw.position, raw.length, wraps, raw.perhaps_fin);
+        stream.pass(raw.inserted);
+        if raw.direction == Direction::Sent {
+            self.boundary_asked = raw.boundary_unknown;
+        }
         let Place::At { position, gap } = place else {
             metrics.drop(Drop::LateChunk, 1);
             return;
@@ -217,6 +229,13 @@ impl Tracked {
             return ignored;
         };
         let mut control = self.told;
+        if self.boundary_asked
+            && parser.is_between_requests(Direction::Sent)
+            && let Some(next) = self.streams[index(Direction::Sent)].next()
+        {
+            control.flags |= REQUEST_AT;
+            control.request_at = next as u32;
+        }
         if control.verdict == UNDECIDED
             && self.chunks >= CONFIRM_AFTER
             && matches!(self.speech, Speech::Known)
@@ -225,7 +244,7 @@ impl Tracked {
         }
         // Skips begin and end with chunks that are large enough to ask for them.
         let large = raw.length >= u64::from(SKIP_THRESHOLD);
-        if !large && control.flags == 0 && control.verdict != UNDECIDED {
+        if !large && control.flags & !REQUEST_AT == 0 && control.verdict != UNDECIDED {
             return control;
         }
         for direction in [Direction::Received, Direction::Sent] {
