@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
-use clew_common::counter::Counter;
+use clew_common::{control::IGNORE, counter::Counter};
 use tracing::warn;
 
 use crate::{
     clock::{self, WallClock},
+    config::{HeaderMode, Propagation},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
     ingest::{Command, Ingest, Outcome, Scope},
@@ -67,6 +68,12 @@ struct Host {
     excluded: HashSet<u32>,
     /// Those of which the kernel does not know yet: to be left out, or taken in again.
     changed: Vec<u32>,
+    /// Which services' requests get headers.
+    propagation: Propagation,
+    /// Processes for which that is to be found out.
+    appeared: Vec<u32>,
+    /// Processes that have ended.
+    gone: Vec<u32>,
     now: Timestamp,
 }
 
@@ -86,6 +93,17 @@ impl Scope for Host {
 }
 
 impl Host {
+    /// Whether a process's requests get headers; `safe`: the kernel passed its test.
+    fn gets_headers(&mut self, pid: u32, safe: bool) -> bool {
+        let identity = self.processes.identity(pid, self.now);
+        let wanted = match self.propagation.header_of(&identity.service) {
+            HeaderMode::Off => false,
+            HeaderMode::Auto => safe,
+            HeaderMode::Force => true,
+        };
+        wanted && pid != std::process::id() && self.filter.process(&identity) == Verdict::Traced
+    }
+
     /// A process has become another program, or its id may be given to another process: what was
     /// decided about it no longer holds.
     fn reconsider(&mut self, pid: u32) {
@@ -104,6 +122,7 @@ impl Pipeline {
         stitcher: Stitcher,
         processes: Processes,
         filter: Filter,
+        propagation: Propagation,
         exporter: Exporter,
         metrics: Metrics,
     ) -> Self {
@@ -116,6 +135,9 @@ impl Pipeline {
                 filter,
                 excluded: HashSet::new(),
                 changed: Vec::new(),
+                propagation,
+                appeared: running_processes(),
+                gone: Vec::new(),
                 now: clock::now(),
             },
             exporter,
@@ -204,6 +226,11 @@ impl Pipeline {
             match command {
                 Command::Set(connection, control) => {
                     self.kernel.controls.set(connection.0, control);
+                    if control.verdict == IGNORE
+                        && let Some(Ok(headers)) = &mut self.kernel.headers
+                    {
+                        headers.release(connection.0);
+                    }
                 }
                 Command::Remove { connection, socket } => {
                     self.kernel.controls.remove(connection.0, socket);
@@ -216,6 +243,22 @@ impl Pipeline {
             } else {
                 self.kernel.controls.include(pid);
             }
+        }
+        self.choose_for_headers();
+    }
+
+    /// Tells the kernel whose requests get headers.
+    fn choose_for_headers(&mut self) {
+        let appeared = std::mem::take(&mut self.host.appeared);
+        let gone = std::mem::take(&mut self.host.gone);
+        let Some(Ok(headers)) = &mut self.kernel.headers else {
+            return;
+        };
+        for pid in appeared {
+            headers.choose(pid, self.host.gets_headers(pid, headers.flaw.is_none()));
+        }
+        for pid in gone {
+            headers.choose(pid, false);
         }
     }
 
@@ -271,6 +314,18 @@ impl Pipeline {
         for (counter, count) in [
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
+            (Counter::HeaderInserted, Count::HeaderInserted),
+            (Counter::HeaderOwn, Count::HeaderOwn),
+            (Counter::HeaderNoContext, Count::HeaderNoContext),
+            (Counter::HeaderSplit, Count::HeaderSplit),
+            (Counter::HeaderTooLong, Count::HeaderTooLong),
+            (Counter::HeaderMalformed, Count::HeaderMalformed),
+            (Counter::HeaderTunnel, Count::HeaderTunnel),
+            (Counter::HeaderNoRoom, Count::HeaderNoRoom),
+            (Counter::HeaderNoMemory, Count::HeaderNoMemory),
+            (Counter::HeaderBoundaryUnknown, Count::HeaderBoundaryUnknown),
+            (Counter::HeaderBoundaryLate, Count::HeaderBoundaryLate),
+            (Counter::HeaderNotHttp, Count::HeaderNotHttp),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
@@ -308,6 +363,14 @@ impl Pipeline {
     }
 }
 
+/// The processes that are older than the agent.
+fn running_processes() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 fn handle(
     event: KernelEvent<'_>,
     ingest: &mut Ingest,
@@ -329,6 +392,7 @@ fn handle(
             environment,
         } => {
             host.reconsider(exec.pid);
+            host.appeared.push(exec.pid);
             host.processes.exec(&Exec {
                 pid: exec.pid,
                 parent: exec.parent,
@@ -340,12 +404,14 @@ fn handle(
             });
         }
         KernelEvent::ProcessFork(fork) => {
+            host.appeared.push(fork.pid);
             host.processes
                 .fork(fork.parent, fork.pid, Timestamp(fork.time));
         }
         KernelEvent::ProcessExit(exit) => {
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);
+            host.gone.push(exit.pid);
             host.processes.exit(exit.pid, time);
             stitcher.process_exited(exit.pid);
             ingest.process_exited(exit.pid, time);

@@ -76,6 +76,15 @@ pub fn is_chosen(pid: u32) -> bool {
     unsafe { HEADER_PROCESSES.get(pid) }.is_some()
 }
 
+/// A forked process connects at once; the agent will look at it only later.
+#[inline(always)]
+pub fn inherit(parent: u32, pid: u32) {
+    if is_chosen(parent) {
+        // Full: the process gets no headers.
+        let _ = HEADER_PROCESSES.insert(pid, 1, 0);
+    }
+}
+
 /// Socket operations (`BPF_PROG_TYPE_SOCK_OPS`) on every cgroup, with the socket backend.
 #[sock_ops]
 pub fn enrol_socket(ctx: SockOpsContext) -> u32 {

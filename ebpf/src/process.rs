@@ -17,6 +17,7 @@ use clew_common::{
 use core::ffi::c_void;
 
 use crate::{
+    inject,
     kernel::{offset, read_kernel, read_pointer},
     output,
 };
@@ -115,9 +116,11 @@ fn try_fork(parent: *const c_void, child: *const c_void) -> Option<()> {
         // A thread.
         return None;
     }
+    let parent = read_kernel::<u32>(parent, offset!(task_tgid))?;
+    inject::inherit(parent, pid);
     output::event(&Fork {
         kind: Kind::ProcessFork as u32,
-        parent: read_kernel::<u32>(parent, offset!(task_tgid))?,
+        parent,
         pid,
         reserved: 0,
         // SAFETY: the helper has no conditions.

@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::origin::Origin;
 use super::otel;
 use super::otlp::{Batch, Otlp};
+use super::propagation::Propagation;
 use super::scope::Scope;
 use super::value::{Setting, Size, choice};
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub capture: Capture,
     /// What is traced.
     pub scope: Scope,
+    /// How contexts leave this host.
+    pub propagation: Propagation,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -130,6 +133,7 @@ impl Config {
             resource_attributes: resource_attributes(layers),
             capture: Capture::read(layers),
             scope: Scope::read(layers),
+            propagation: Propagation::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(

@@ -5,6 +5,8 @@ pub mod btf;
 mod control;
 mod counter;
 mod event;
+mod headers;
+mod object;
 mod program;
 
 use aya::{
@@ -20,6 +22,7 @@ pub use self::{
     control::Controls,
     counter::KernelCounters,
     event::{KernelEvent, decode},
+    headers::{Headers, HeadersError, Unsafe},
     program::{Backend, Loaded, ProgramReport},
 };
 
@@ -63,6 +66,15 @@ pub struct KernelConfig {
     /// Connections for which the kernel keeps a record of what the agent decided, and, with the
     /// system call backend, their state.
     pub max_connections: u32,
+    /// Headers in requests that are sent; `None`: in no one's.
+    pub headers: Option<HeadersConfig>,
+}
+
+/// How headers are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadersConfig {
+    /// Also where this kernel does not keep programs safe.
+    pub accept_unsafe: bool,
 }
 
 /// The running kernel programs. Dropping it takes everything out of the kernel.
@@ -75,6 +87,8 @@ pub struct Kernel {
     pub programs: Vec<ProgramReport>,
     /// Verdicts and exclusions.
     pub controls: Controls,
+    /// The programs that insert headers, or why there are none; `None` where none were wanted.
+    pub headers: Option<Result<Headers, HeadersError>>,
     counters: KernelCounters,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
@@ -106,7 +120,11 @@ impl Kernel {
                 debug!(backend = backend.name(), "refused: {}", missing.summary());
                 continue;
             }
-            return Self::assemble(ebpf, backend, programs);
+            let mut kernel = Self::assemble(ebpf, backend, programs)?;
+            kernel.headers = config
+                .headers
+                .map(|wanted| Headers::start(&mut kernel.ebpf, backend, wanted.accept_unsafe));
+            return Ok(kernel);
         }
         Err(KernelError::NoBackend(refusals.join("; ")))
     }
@@ -131,6 +149,7 @@ impl Kernel {
             backend,
             programs,
             controls,
+            headers: None,
             counters,
             logger,
         })
@@ -189,6 +208,10 @@ fn load_maps(
         Backend::Socket => 1,
         Backend::Syscall => config.max_connections,
     };
+    let object = match config.headers {
+        Some(_) => OBJECT.into(),
+        None => object::without_header_sockets(OBJECT),
+    };
     Ok(EbpfLoader::new()
         .override_global("OFFSETS", &words[..], true)
         .override_global("OWN_PID", &own, true)
@@ -197,5 +220,5 @@ fn load_maps(
         .map_max_entries("EVENTS", config.ring_bytes)
         .map_max_entries("FLOW_TABLE", flow_table)
         .map_max_entries("CONTROL", config.max_connections)
-        .load(OBJECT)?)
+        .load(&object)?)
 }
