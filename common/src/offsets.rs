@@ -72,6 +72,8 @@ offsets! {
     tcp_write_seq = "tcp_sock"."write_seq",
     /// `tcp_sock.snd_nxt`: next sequence number that goes to the network.
     tcp_snd_nxt = "tcp_sock"."snd_nxt",
+    /// `tcp_sock.notsent_lowat`: `TCP_NOTSENT_LOWAT`, 0 where the process did not set it.
+    tcp_notsent_lowat = "tcp_sock"."notsent_lowat",
     /// `sock.sk_wmem_queued`: memory of what is queued for sending, bytes.
     sock_wmem_queued = "sock"."sk_wmem_queued",
     /// `sock.sk_sndbuf`: its limit.

@@ -16,8 +16,8 @@
 //!
 //! The kernel computes a failed send's result as if all unsent bytes were the application's. That is
 //! right once the header has left, and wrong before. So a header is inserted only where the bytes up
-//! to its end cannot but go: an established connection with nothing unsent, room in the buffer, and
-//! no shortage of memory.
+//! to its end cannot but go: an established connection with next to nothing unsent, room in the
+//! buffer, and no shortage of memory.
 
 use aya_ebpf::{
     bindings::{
@@ -56,6 +56,9 @@ const PASS: u32 = 1;
 /// What must be free in the socket's send buffer, bytes: several times what the segments up to the
 /// header's end take with all that the kernel keeps for them.
 const ROOM: i32 = 8192;
+
+/// Bytes before the request that may still wait to be sent.
+const UNSENT_MAX: u32 = 4096;
 
 /// Sockets whose messages are looked at, by socket cookie.
 #[map]
@@ -382,7 +385,14 @@ unsafe fn surely_leaves(socket: *mut bpf_sock, at: u32) -> bool {
         let sent: u32 = load(tcp, offset!(tcp_snd_nxt));
         let queued: i32 = load(tcp, offset!(sock_wmem_queued));
         let limit: i32 = load(tcp, offset!(sock_sndbuf));
-        if u32::from(state) != ESTABLISHED || error != 0 || sent != at || limit - queued < ROOM {
+        let low_water: u32 = load(tcp, offset!(tcp_notsent_lowat));
+        // Requests in one send wait for each other. The system's own default of the low water mark
+        // is taken to be higher than this.
+        let unsent = at.wrapping_sub(sent);
+        if unsent != 0 && (unsent > UNSENT_MAX || low_water != 0) {
+            return false;
+        }
+        if u32::from(state) != ESTABLISHED || error != 0 || limit - queued < ROOM {
             return false;
         }
     }

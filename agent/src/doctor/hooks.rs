@@ -3,7 +3,9 @@
 use clew_common::event::CAPTURE_MAX;
 
 use super::{Check, Status};
-use crate::kernel::{Backend, HeadersConfig, HeadersError, Kernel, KernelConfig, KernelError, Loaded, ProgramReport};
+use crate::kernel::{
+    Backend, HeadersConfig, HeadersError, Kernel, KernelConfig, KernelError, Loaded, ProgramReport,
+};
 
 /// Smallest ring buffer that every page size allows.
 const RING_BYTES: u32 = 64 << 10;

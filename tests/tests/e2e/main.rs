@@ -19,6 +19,7 @@ mod chains;
 mod context;
 mod export;
 mod hostile;
+mod inject;
 mod lifecycle;
 mod overload;
 mod protocol;

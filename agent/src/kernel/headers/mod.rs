@@ -27,7 +27,7 @@ type State = [u32; 6 + VARIABLES];
 #[derive(Debug, Error)]
 pub enum HeadersError {
     /// A program is refused.
-    #[error("the kernel refuses `{program}`: {source}")]
+    #[error("the kernel refuses `{program}`: {}", in_full(source))]
     Program {
         /// Its name.
         program: &'static str,
@@ -107,8 +107,9 @@ impl Headers {
         let cgroup = File::open(&path).map_err(|source| HeadersError::Cgroup { path, source })?;
         let program: &mut SockOps = self::program(ebpf, enrol)?;
         program.load().map_err(refused(enrol))?;
+        // A link goes beside those of others in any case, and takes no flag that says so.
         program
-            .attach(cgroup, CgroupAttachMode::AllowMultiple)
+            .attach(cgroup, CgroupAttachMode::Single)
             .map_err(refused(enrol))?;
         Ok(headers)
     }
@@ -128,6 +129,12 @@ impl Headers {
         // Most connections are not there.
         let _ = self.sockets.remove(&connection);
     }
+}
+
+/// An error with its causes: aya's name the system call, their sources say why.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn state(injection: &Injection) -> State {
