@@ -116,19 +116,26 @@ fn headers(received: &[u8]) -> Vec<usize> {
             && line[65] == b'-'
             && line[68..70] == *b"\r\n"
     };
-    let lines = received.windows(LINE).enumerate();
-    lines
-        .filter(|(_, line)| is_header(line))
-        .map(|(at, _)| at)
-        .collect()
+    let mut places = Vec::new();
+    let mut at = 0;
+    for line in received.split_inclusive(|byte| *byte == b'\n') {
+        if line.len() == LINE && is_header(line) {
+            places.push(at);
+        }
+        at += line.len();
+    }
+    places
 }
 
 /// What was received without the headers.
 fn without(received: &[u8]) -> Vec<u8> {
-    let mut rest = received.to_vec();
-    for at in headers(received).into_iter().rev() {
-        rest.drain(at..at + LINE);
+    let mut rest = Vec::with_capacity(received.len());
+    let mut from = 0;
+    for at in headers(received) {
+        rest.extend_from_slice(&received[from..at]);
+        from = at + LINE;
     }
+    rest.extend_from_slice(&received[from..]);
     rest
 }
 
