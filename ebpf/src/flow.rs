@@ -114,13 +114,22 @@ pub fn in_storage(socket: *mut bpf_sock) -> Option<*mut Flow> {
 /// The same with the system call backend.
 #[inline(always)]
 pub fn in_table(socket: *mut bpf_sock) -> Option<*mut Flow> {
+    let flow = look_up(socket);
+    if flow.is_null() { None } else { Some(flow) }
+}
+
+/// A function by itself, so that the key is on a stack of its own.
+#[inline(never)]
+fn look_up(socket: *mut bpf_sock) -> *mut Flow {
     // SAFETY: the verifier checks the socket. The helper gives the kernel's own pointer, whose
     // number is the key.
     let address = unsafe { bpf_skc_to_tcp_sock(socket.cast()) };
     if address.is_null() {
-        return None;
+        return core::ptr::null_mut();
     }
-    FLOW_TABLE.get_ptr_mut(address as u64)
+    FLOW_TABLE
+        .get_ptr_mut(address as u64)
+        .unwrap_or(core::ptr::null_mut())
 }
 
 /// Where flows are kept, and how a socket is named there.

@@ -180,7 +180,7 @@ unsafe fn message(
         let at = tcp_field::<u32>(socket, offset!(tcp_write_seq))?;
         find_boundary(state, flow, at);
         if (*state).flags & AT_KNOWN == 0 {
-            count(Counter::HeaderBoundaryUnknown);
+            tally(Counter::HeaderBoundaryUnknown);
             return None;
         }
         let distance = (*state).next.wrapping_sub(at);
@@ -203,7 +203,10 @@ unsafe fn message(
 }
 
 /// Brings the place of the next request up to date, for a message at `at`.
-#[inline(always)]
+///
+/// A function by itself, as others here: the verifier forgets its frame when it returns, instead of
+/// following the whole scan again for each way through it.
+#[inline(never)]
 unsafe fn find_boundary(state: *mut Injection, flow: *mut Flow, at: u32) {
     // SAFETY: promised by the caller.
     unsafe {
@@ -250,7 +253,7 @@ unsafe fn request(
         let size = (*msg).size;
         let visible = if size < HEAD_MAX { size } else { HEAD_MAX };
         if bpf_msg_pull_data(msg, 0, visible, 0) != 0 {
-            count(Counter::HeaderNoMemory);
+            tally(Counter::HeaderNoMemory);
             return;
         }
         let found = scan(&Bytes {
@@ -264,11 +267,15 @@ unsafe fn request(
                 if doubt == Doubt::NotHttp {
                     (*state).flags |= OVER;
                 }
-                count(reason(doubt, (*msg).size));
+                tally(reason(doubt, (*msg).size));
                 return;
             }
         };
-        let inserted = insert(msg, socket, state, flow, at, &request);
+        let inserted = if may_insert(socket, at, &request) {
+            insert(msg, socket, state, flow)
+        } else {
+            0
+        };
         (*state).inserted = inserted;
         (*flow).inserted = (*flow).inserted.wrapping_add(inserted);
         if let Body::Length(body) = request.body {
@@ -282,6 +289,12 @@ unsafe fn request(
     }
 }
 
+/// [`count`], with a frame of its own.
+#[inline(never)]
+fn tally(counter: Counter) {
+    count(counter);
+}
+
 #[inline(always)]
 fn reason(doubt: Doubt, size: u32) -> Counter {
     match doubt {
@@ -292,30 +305,35 @@ fn reason(doubt: Doubt, size: u32) -> Counter {
     }
 }
 
-/// Inserts the header if everything allows it; returns how many bytes.
+/// Whether the request is one that gets a header, and surely leaves.
 #[inline(always)]
+unsafe fn may_insert(socket: *mut bpf_sock, at: u32, request: &Request) -> bool {
+    let reason = if request.traceparent {
+        Counter::HeaderOwn
+    } else if request.tunnel {
+        Counter::HeaderTunnel
+    // SAFETY: promised by the caller.
+    } else if unsafe { surely_leaves(socket, at) } {
+        return true;
+    } else {
+        Counter::HeaderNoRoom
+    };
+    tally(reason);
+    false
+}
+
+/// Inserts the header into the request that was scanned last, if there is a context for it; returns
+/// how many bytes.
+#[inline(never)]
 unsafe fn insert(
     msg: *mut sk_msg_md,
     socket: *mut bpf_sock,
     state: *mut Injection,
     flow: *mut Flow,
-    at: u32,
-    request: &Request,
 ) -> u32 {
     // SAFETY: promised by the caller.
     unsafe {
-        if request.traceparent {
-            count(Counter::HeaderOwn);
-            return 0;
-        }
-        if request.tunnel {
-            count(Counter::HeaderTunnel);
-            return 0;
-        }
-        if !surely_leaves(socket, at) {
-            count(Counter::HeaderNoRoom);
-            return 0;
-        }
+        let at = (*state).begun;
         let context = if (*state).flags & SELF_TEST != 0 {
             Some(Outgoing {
                 trace_id: TEST_TRACE_ID,
@@ -334,7 +352,7 @@ unsafe fn insert(
             return 0;
         };
         let line = header(&context.trace_id, &context.span_id, context.flags);
-        write(msg, request.line, &line)
+        write(msg, (*state).variables[Variable::Line as usize], &line)
     }
 }
 
@@ -372,7 +390,7 @@ unsafe fn write(msg: *mut sk_msg_md, place: u32, line: &[u8; HEADER_LENGTH]) -> 
 }
 
 /// Whether the first bytes of a message at `at` cannot but leave.
-#[inline(always)]
+#[inline(never)]
 unsafe fn surely_leaves(socket: *mut bpf_sock, at: u32) -> bool {
     // SAFETY: promised by the caller.
     let Some(tcp) = (unsafe { tcp_of(socket) }) else {
