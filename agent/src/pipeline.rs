@@ -60,6 +60,14 @@ pub struct Pipeline {
     out: Outcome,
 }
 
+/// What holds for which process.
+pub struct Policy {
+    /// What is traced.
+    pub filter: Filter,
+    /// Whose requests get headers.
+    pub propagation: Propagation,
+}
+
 /// Processes and the rules on them: answers what the pure core asks.
 struct Host {
     processes: Processes,
@@ -121,8 +129,7 @@ impl Pipeline {
         ingest: Ingest,
         stitcher: Stitcher,
         processes: Processes,
-        filter: Filter,
-        propagation: Propagation,
+        policy: Policy,
         exporter: Exporter,
         metrics: Metrics,
     ) -> Self {
@@ -132,10 +139,10 @@ impl Pipeline {
             stitcher,
             host: Host {
                 processes,
-                filter,
+                filter: policy.filter,
                 excluded: HashSet::new(),
                 changed: Vec::new(),
-                propagation,
+                propagation: policy.propagation,
                 appeared: running_processes(),
                 gone: Vec::new(),
                 now: clock::now(),

@@ -21,7 +21,7 @@ use crate::{
     kernel::{Backend, HeadersConfig, Kernel, KernelConfig},
     metrics::{Gauge, Metrics},
     observe,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Policy},
     priority::Urgent,
     privilege,
     protocol::{Settings, http1},
@@ -194,8 +194,10 @@ fn assemble(
             host,
             limits.processes,
         ),
-        Filter::new(config.scope.clone()),
-        config.propagation.clone(),
+        Policy {
+            filter: Filter::new(config.scope.clone()),
+            propagation: config.propagation.clone(),
+        },
         exporter,
         metrics.clone(),
     ))

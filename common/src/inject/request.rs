@@ -281,12 +281,11 @@ fn fields(window: &impl Window) -> Result<(), Doubt> {
             }
         } else if name == word(b"tracepar") {
             learn(TRACEPARENT);
-        } else if name == word(b"transfer") {
-            learn(UNKNOWN_BODY);
-        } else if name & 0x0000_ffff_ffff_ffff == word(b"expect\0\0") {
-            learn(UNKNOWN_BODY);
-        } else if name & 0x00ff_ffff_ffff_ffff == word(b"upgrade\0") && name >> 56 != 0x2d {
+        } else if name == word(b"transfer")
+            || name & 0x0000_ffff_ffff_ffff == word(b"expect\0\0")
             // Not `Upgrade-Insecure-Requests`.
+            || name & 0x00ff_ffff_ffff_ffff == word(b"upgrade\0") && name >> 56 != 0x2d
+        {
             learn(UNKNOWN_BODY);
         }
     }

@@ -246,7 +246,7 @@ fn arrive(socket: &TcpStream, length: usize) -> Result<(), Unsafe> {
         if unless_busy(socket.peek(&mut buffer))? == Some(length) {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_micros(200));
+        poll(&mut [], Some(&timeout(Duration::from_micros(200)))).map_err(io::Error::from)?;
     }
     Err(Unsafe::Bytes("a request (some are missing)"))
 }
