@@ -67,13 +67,17 @@ Examples:
   Keep a tenth of the traces that begin here, and what callers keep of theirs:
       sudo clew run --sampling-ratio 0.1
 
+  Send traceparent along with the requests of one service, where this kernel is safe for that:
+      sudo clew run --propagate-header-for cart=auto
+
 Configuration: flags come before environment variables, those before the file, that before the
 defaults. Every setting of the file has a variable: otlp.endpoint is CLEW_OTLP_ENDPOINT. The
 standard variables OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_PROPAGATORS, OTEL_TRACES_SAMPLER,
 OTEL_TRACES_SAMPLER_ARG and OTEL_RESOURCE_ATTRIBUTES are understood.
 `clew config --describe` prints every setting with its value, its origin and what it is.
 
-Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH.
+Clew needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; for
+--propagate-header CAP_NET_ADMIN too.
 It stops on SIGTERM or Ctrl-C, after sending what it has.";
 
 const DOCTOR_HELP: &str = "\

@@ -87,6 +87,30 @@ table! {
         KernelSkipped = ("kernel_skipped_chunks"),
         /// Chunks whose bytes could not be read (sendfile, splice, io_uring).
         KernelUnreadable = ("kernel_unreadable_chunks"),
+        /// Requests that got a header (counted in the kernel, as those that follow).
+        HeaderInserted = ("headers_inserted"),
+        /// Requests that got none: they had a `traceparent` of their own.
+        HeaderOwn = ("headers_not_inserted_own"),
+        /// There was no context to send.
+        HeaderNoContext = ("headers_not_inserted_no_context"),
+        /// The head was not complete in the message in which it began.
+        HeaderSplit = ("headers_not_inserted_split"),
+        /// The head is longer than what is looked at.
+        HeaderTooLong = ("headers_not_inserted_too_long"),
+        /// The head may be understood in more than one way.
+        HeaderMalformed = ("headers_not_inserted_malformed"),
+        /// It is a `CONNECT`.
+        HeaderTunnel = ("headers_not_inserted_tunnel"),
+        /// The socket, or the kernel's memory for sockets, was nearly full.
+        HeaderNoRoom = ("headers_not_inserted_no_room"),
+        /// The kernel had no memory.
+        HeaderNoMemory = ("headers_not_inserted_no_memory"),
+        /// Messages of which nobody knew whether a request begins in them.
+        HeaderBoundaryUnknown = ("header_boundary_unknown_messages"),
+        /// Boundaries that were told to the kernel when they had been passed.
+        HeaderBoundaryLate = ("header_boundaries_late"),
+        /// Connections that turned out to carry no HTTP/1 requests.
+        HeaderNotHttp = ("header_connections_not_http"),
         /// Connections seen.
         Connections = ("connections"),
         /// Connections left alone because no parser knows their protocol.

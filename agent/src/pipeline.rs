@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
-use clew_common::counter::Counter;
+use clew_common::{control::IGNORE, counter::Counter};
 use tracing::warn;
 
 use crate::{
     clock::{self, WallClock},
+    config::{HeaderMode, Propagation},
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
     ingest::{Command, Ingest, Outcome, Scope, task},
@@ -60,6 +61,14 @@ pub struct Pipeline {
     out: Outcome,
 }
 
+/// What holds for which process.
+pub struct Policy {
+    /// What is traced.
+    pub filter: Filter,
+    /// Whose requests get headers.
+    pub propagation: Propagation,
+}
+
 /// Processes and the rules on them: answers what the pure core asks.
 struct Host {
     processes: Processes,
@@ -68,6 +77,12 @@ struct Host {
     excluded: HashSet<u32>,
     /// Those of which the kernel does not know yet: to be left out, or taken in again.
     changed: Vec<u32>,
+    /// Which services' requests get headers.
+    propagation: Propagation,
+    /// Processes for which that is to be found out.
+    appeared: Vec<u32>,
+    /// Processes that have ended.
+    gone: Vec<u32>,
     now: Timestamp,
 }
 
@@ -87,6 +102,17 @@ impl Scope for Host {
 }
 
 impl Host {
+    /// Whether a process's requests get headers; `safe`: the kernel passed its test.
+    fn gets_headers(&mut self, pid: u32, safe: bool) -> bool {
+        let identity = self.processes.identity(pid, self.now);
+        let wanted = match self.propagation.header_of(&identity.service) {
+            HeaderMode::Off => false,
+            HeaderMode::Auto => safe,
+            HeaderMode::Force => true,
+        };
+        wanted && pid != std::process::id() && self.filter.process(&identity) == Verdict::Traced
+    }
+
     /// A process has become another program, or its id may be given to another process: what was
     /// decided about it no longer holds.
     fn reconsider(&mut self, pid: u32) {
@@ -104,7 +130,7 @@ impl Pipeline {
         ingest: Ingest,
         stitcher: Stitcher,
         processes: Processes,
-        filter: Filter,
+        policy: Policy,
         exporter: Exporter,
         metrics: Metrics,
     ) -> Self {
@@ -114,9 +140,12 @@ impl Pipeline {
             stitcher,
             host: Host {
                 processes,
-                filter,
+                filter: policy.filter,
                 excluded: HashSet::new(),
                 changed: Vec::new(),
+                propagation: policy.propagation,
+                appeared: running_processes(),
+                gone: Vec::new(),
                 now: clock::now(),
             },
             exporter,
@@ -206,6 +235,11 @@ impl Pipeline {
             match command {
                 Command::Set(connection, control) => {
                     self.kernel.controls.set(connection.0, control);
+                    if control.verdict == IGNORE
+                        && let Some(Ok(headers)) = &mut self.kernel.headers
+                    {
+                        headers.release(connection.0);
+                    }
                 }
                 Command::Remove { connection, socket } => {
                     self.kernel.controls.remove(connection.0, socket);
@@ -221,6 +255,22 @@ impl Pipeline {
             } else {
                 self.kernel.controls.include(pid);
             }
+        }
+        self.choose_for_headers();
+    }
+
+    /// Tells the kernel whose requests get headers.
+    fn choose_for_headers(&mut self) {
+        let appeared = std::mem::take(&mut self.host.appeared);
+        let gone = std::mem::take(&mut self.host.gone);
+        let Some(Ok(headers)) = &mut self.kernel.headers else {
+            return;
+        };
+        for pid in appeared {
+            headers.choose(pid, self.host.gets_headers(pid, headers.flaw.is_none()));
+        }
+        for pid in gone {
+            headers.choose(pid, false);
         }
     }
 
@@ -286,6 +336,18 @@ impl Pipeline {
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
             (Counter::OptionSent, Count::OptionsSent),
             (Counter::OptionReceived, Count::OptionsReceived),
+            (Counter::HeaderInserted, Count::HeaderInserted),
+            (Counter::HeaderOwn, Count::HeaderOwn),
+            (Counter::HeaderNoContext, Count::HeaderNoContext),
+            (Counter::HeaderSplit, Count::HeaderSplit),
+            (Counter::HeaderTooLong, Count::HeaderTooLong),
+            (Counter::HeaderMalformed, Count::HeaderMalformed),
+            (Counter::HeaderTunnel, Count::HeaderTunnel),
+            (Counter::HeaderNoRoom, Count::HeaderNoRoom),
+            (Counter::HeaderNoMemory, Count::HeaderNoMemory),
+            (Counter::HeaderBoundaryUnknown, Count::HeaderBoundaryUnknown),
+            (Counter::HeaderBoundaryLate, Count::HeaderBoundaryLate),
+            (Counter::HeaderNotHttp, Count::HeaderNotHttp),
         ] {
             let total = counters.get(counter as usize).copied().unwrap_or(0);
             self.metrics.set_count(count, total);
@@ -323,6 +385,14 @@ impl Pipeline {
     }
 }
 
+/// The processes that are older than the agent.
+fn running_processes() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
 fn handle(
     event: KernelEvent<'_>,
     ingest: &mut Ingest,
@@ -344,6 +414,7 @@ fn handle(
             environment,
         } => {
             host.reconsider(exec.pid);
+            host.appeared.push(exec.pid);
             host.processes.exec(&Exec {
                 pid: exec.pid,
                 parent: exec.parent,
@@ -356,6 +427,7 @@ fn handle(
         }
         KernelEvent::ProcessFork(fork) => {
             if fork.tid == fork.pid {
+                host.appeared.push(fork.pid);
                 host.processes
                     .fork(fork.parent, fork.pid, Timestamp(fork.time));
             }
@@ -377,6 +449,7 @@ fn handle(
             }
             let time = Timestamp(exit.time);
             host.reconsider(exit.pid);
+            host.gone.push(exit.pid);
             host.processes.exit(exit.pid, time);
             stitcher.process_exited(exit.pid);
             ingest.process_exited(exit.pid, time);

@@ -14,15 +14,15 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{self, Config, LogFormat},
+    config::{self, Config, HeaderMode, LogFormat, Propagation},
     context::Extractor,
     enrich::{Filter, Host, ProcFs, Processes},
     export::{self, BatchConfig, ExportConfig, OtlpConfig},
     ingest::Ingest,
-    kernel::{self, Backend, Kernel, KernelConfig},
+    kernel::{self, Backend, HeadersConfig, Kernel, KernelConfig},
     metrics::{Gauge, Metrics},
     observe,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Policy},
     priority::Urgent,
     privilege,
     protocol::{Settings, http1},
@@ -49,6 +49,7 @@ pub fn run(config: &Config) -> Result<()> {
     for program in kernel.programs.iter().filter(|program| !program.works()) {
         warn!("{}; lost: {}", program.summary(), program.lost);
     }
+    report_headers(&kernel);
     metrics.gauge(Gauge::RingCapacity, config.capture.ring_size as u64);
     let urgent = Urgent::begin()
         .inspect_err(|error| warn!("the ring's reader has no priority: {error}"))
@@ -197,7 +198,10 @@ fn assemble(
             host,
             limits.processes,
         ),
-        Filter::new(config.scope.clone()),
+        Policy {
+            filter: Filter::new(config.scope.clone()),
+            propagation: config.propagation.clone(),
+        },
         exporter,
         metrics.clone(),
     ))
@@ -253,6 +257,26 @@ fn kernel_config(config: &Config) -> KernelConfig {
         } else {
             Vec::new()
         },
+        headers: headers_config(&config.propagation),
+    }
+}
+
+fn headers_config(propagation: &Propagation) -> Option<HeadersConfig> {
+    let forced = propagation.has(HeaderMode::Force);
+    (forced || propagation.has(HeaderMode::Auto)).then_some(HeadersConfig {
+        accept_unsafe: forced,
+    })
+}
+
+/// Says what has become of headers, where they are wanted.
+fn report_headers(kernel: &Kernel) {
+    match &kernel.headers {
+        Some(Ok(headers)) => match &headers.flaw {
+            Some(flaw) => warn!("headers are forced although {flaw}"),
+            None => info!("requests get headers"),
+        },
+        Some(Err(error)) => warn!("no request gets a header: {error}"),
+        None => {}
     }
 }
 

@@ -22,7 +22,10 @@ pub const IS_CLIENT: u32 = 1 << 2;
 pub const IS_SERVER: u32 = 1 << 3;
 
 /// Size in 64-bit words of the kernel's state of a connection, of which the first is its identity.
-pub const FLOW_WORDS: usize = 29;
+pub const FLOW_WORDS: usize = 30;
+
+/// [`Control::flags`]: `request_at` is valid.
+pub const REQUEST_AT: u32 = 1 << 2;
 
 /// Chunks of at least this many bytes ask `CONTROL` whether they may be skipped. Smaller ones are
 /// cheaper to send than to ask about.
@@ -34,7 +37,7 @@ pub const SKIP_THRESHOLD: u32 = 2048;
 pub struct Control {
     /// [`UNDECIDED`], [`CAPTURE`] or [`IGNORE`].
     pub verdict: u32,
-    /// [`SKIP_RECEIVED`], [`SKIP_SENT`].
+    /// [`SKIP_RECEIVED`], [`SKIP_SENT`], [`REQUEST_AT`].
     pub flags: u32,
     /// Received chunks that end before this position (TCP sequence number, or the low half of a
     /// Unix position) are not sent to user space: they lie inside a body whose length is known.
@@ -42,5 +45,8 @@ pub struct Control {
     pub received_until: u32,
     /// The same for sent chunks.
     pub sent_until: u32,
+    /// TCP sequence number of the first byte of a request that is still to be sent: everything
+    /// before it has been sent and answered.
+    pub request_at: u32,
 }
-assert_size!(Control, 16);
+assert_size!(Control, 20);

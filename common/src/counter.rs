@@ -39,6 +39,30 @@ counters! {
     OptionNoRoom = "option_no_room",
     /// Contexts not sent because something on the way, or the peer, does not pass options on.
     OptionNotPassed = "option_not_passed",
+    /// Headers inserted.
+    HeaderInserted = "header_inserted",
+    /// Requests that had a `traceparent` of their own.
+    HeaderOwn = "header_own",
+    /// Requests for which there was no context to send.
+    HeaderNoContext = "header_no_context",
+    /// Requests whose head was not complete in the message in which it began.
+    HeaderSplit = "header_split",
+    /// Requests whose head is longer than what is looked at.
+    HeaderTooLong = "header_too_long",
+    /// Requests whose head may be understood in more than one way.
+    HeaderMalformed = "header_malformed",
+    /// `CONNECT` requests.
+    HeaderTunnel = "header_tunnel",
+    /// Requests that found the socket, or the kernel's memory for sockets, nearly full.
+    HeaderNoRoom = "header_no_room",
+    /// Requests for which the kernel had no memory.
+    HeaderNoMemory = "header_no_memory",
+    /// Messages of which nobody knew whether a request begins in them.
+    HeaderBoundaryUnknown = "header_boundary_unknown",
+    /// Boundaries that user space told when they had been passed.
+    HeaderBoundaryLate = "header_boundary_late",
+    /// Connections that carry no HTTP/1 requests.
+    HeaderNotHttp = "header_not_http",
 }
 
 /// Number of slots in `COUNTERS`.

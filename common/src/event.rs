@@ -59,6 +59,14 @@ pub const CHUNK_RELATIVE: u32 = 1 << 2;
 /// nothing tells whether a FIN came or a reset.
 pub const CHUNK_PERHAPS_FIN: u32 = 1 << 3;
 
+/// [`Chunk::flags`]: the connection's requests would get a header, but the kernel does not know
+/// where the next one begins ([`crate::control::REQUEST_AT`]).
+pub const CHUNK_BOUNDARY_UNKNOWN: u32 = 1 << 4;
+/// [`Chunk::flags`]: from this bit on, 16 bits: how many bytes were inserted into the stream while
+/// these were sent. They are not among `result`, nor among the captured bytes, but they have
+/// positions.
+pub const CHUNK_INSERTED_SHIFT: u32 = 16;
+
 /// One captured send or receive; `captured` bytes follow it in the record.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]

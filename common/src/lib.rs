@@ -12,6 +12,7 @@ pub mod context;
 pub mod control;
 pub mod counter;
 pub mod event;
+pub mod inject;
 pub mod offsets;
 pub mod process;
 pub mod sampling;

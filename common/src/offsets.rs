@@ -74,6 +74,18 @@ offsets! {
     tcp_rcv_nxt = "tcp_sock"."rcv_nxt",
     /// `tcp_sock.write_seq`: sequence number after the last byte written.
     tcp_write_seq = "tcp_sock"."write_seq",
+    /// `tcp_sock.snd_nxt`: next sequence number that goes to the network.
+    tcp_snd_nxt = "tcp_sock"."snd_nxt",
+    /// `tcp_sock.notsent_lowat`: `TCP_NOTSENT_LOWAT`, 0 where the process did not set it.
+    tcp_notsent_lowat = "tcp_sock"."notsent_lowat",
+    /// `sock.sk_wmem_queued`: memory of what is queued for sending, bytes.
+    sock_wmem_queued = "sock"."sk_wmem_queued",
+    /// `sock.sk_sndbuf`: its limit.
+    sock_sndbuf = "sock"."sk_sndbuf",
+    /// `sock_common.skc_prot`: pointer to `struct proto`.
+    sock_prot = "sock_common"."skc_prot",
+    /// `proto.memory_pressure`: pointer to a number, not 0 while memory for sockets is short.
+    proto_memory_pressure = "proto"."memory_pressure",
     /// `unix_sock.peer`: the other end.
     unix_peer = "unix_sock"."peer",
     /// `unix_sock.addr`: pointer to `struct unix_address`.

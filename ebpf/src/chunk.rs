@@ -16,7 +16,8 @@ use clew_common::{
     },
     counter::Counter,
     event::{
-        CAPTURE_MAX, CHUNK_PERHAPS_FIN, CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind,
+        CAPTURE_MAX, CHUNK_BOUNDARY_UNKNOWN, CHUNK_INSERTED_SHIFT, CHUNK_PERHAPS_FIN,
+        CHUNK_RELATIVE, CHUNK_SENT, CHUNK_UNREADABLE, Chunk, Kind,
     },
 };
 
@@ -26,7 +27,9 @@ use crate::{
     context,
     counter::count,
     exchange::{self, Moved},
-    flow::{ANNOUNCED, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded},
+    flow::{
+        ANNOUNCED, BOUNDARY_UNKNOWN, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded,
+    },
     kernel::{capture_bytes, follows, offset, opaque, own_pid},
     message::Bytes,
     output, socket,
@@ -131,7 +134,8 @@ unsafe fn of_flow(
     }
 }
 
-/// Where the bytes lie in their stream, and flags that say how far this can be trusted.
+/// Where the bytes lie in their stream, and flags that say how far this can be trusted and what
+/// else is in their place.
 #[inline(always)]
 unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32) -> (u64, u32) {
     // SAFETY: promised by the caller.
@@ -148,7 +152,14 @@ unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32)
         }
         if sent {
             let end: u32 = store.field(offset!(tcp_write_seq));
-            return (u64::from(end.wrapping_sub(length)), 0);
+            let inserted = (*flow).inserted;
+            (*flow).inserted = 0;
+            let mut told = inserted << CHUNK_INSERTED_SHIFT;
+            if (*flow).flags & BOUNDARY_UNKNOWN != 0 {
+                told |= CHUNK_BOUNDARY_UNKNOWN;
+            }
+            let start = end.wrapping_sub(length).wrapping_sub(inserted);
+            return (u64::from(start), told);
         }
         let end: u32 = store.field(offset!(tcp_copied_seq));
         let start = end.wrapping_sub(length);

@@ -17,7 +17,8 @@ use core::mem::MaybeUninit;
 
 use crate::{
     chunk, context, exchange,
-    flow::{ANNOUNCED, Flow, Store, Trusted, Untrusted},
+    flow::{ANNOUNCED, Flow, GETS_HEADER, Store, Trusted, Untrusted},
+    inject::is_chosen,
     kernel::{follows, offset, own_pid, zero},
     output, socket,
 };
@@ -118,9 +119,15 @@ fn opened(store: &impl Store, flags: u32) {
         return;
     }
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if pid == own_pid() {
-        let _ = store.create(flags | OWN);
-    } else if let Some(flow) = store.create(flags)
+    let more = if pid == own_pid() {
+        OWN
+    } else if is_chosen(pid) {
+        GETS_HEADER
+    } else {
+        0
+    };
+    if let Some(flow) = store.create(flags | more)
+        && more != OWN
         && follows()
     {
         // SAFETY: just made.

@@ -2,12 +2,15 @@
 //! accepted, what is received after something was sent begins a request; what is sent then, its
 //! response. The agent's parsers know better, but later.
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use clew_common::{
     connection::{ACCEPTED, CONNECTED},
     context::{BEGUN, Carried, FROM_OPTION, SAMPLED},
     counter::Counter,
     event::Kind,
 };
+
+use core::ffi::c_void;
 
 use crate::{
     context::{self, Decision, Served, Trace},
@@ -82,6 +85,8 @@ pub enum OutgoingState {
     Decided = 1,
     /// The agent has been told.
     Told = 2,
+    /// As [`Self::Decided`], and the context has been written into the message: it stays.
+    Written = 3,
 }
 
 /// A context that came with a segment.
@@ -235,7 +240,10 @@ unsafe fn sent(flow: *mut Flow, moved: Moved, bytes: Bytes) {
     unsafe {
         if (*flow).flags & CONNECTED != 0 {
             let outgoing = &mut (*flow).exchanges.outgoing;
-            if outgoing.state == OutgoingState::Decided {
+            if matches!(
+                outgoing.state,
+                OutgoingState::Decided | OutgoingState::Written
+            ) {
                 outgoing.state = OutgoingState::Told;
                 let trace = Trace {
                     id: outgoing.trace_id,
@@ -306,20 +314,22 @@ pub unsafe fn end(flow: *mut Flow) {
 ///
 /// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-pub unsafe fn sending(store: &impl Store, flow: *mut Flow, caller: u64, position: u32) {
+pub unsafe fn sending(socket: *const c_void, flow: *mut Flow, caller: u64, position: u32) {
     // SAFETY: promised by the caller.
     unsafe {
         if (*flow).flags & CONNECTED == 0 || (*flow).exchanges.turn == Turn::Sent {
             return;
         }
         let outgoing = &mut (*flow).exchanges.outgoing;
-        if outgoing.state == OutgoingState::Decided && outgoing.position != position {
+        if outgoing.state == OutgoingState::Written
+            || outgoing.state == OutgoingState::Decided && outgoing.position != position
+        {
             // The request has been begun. Where it has not, the last word counts: what was decided
             // before may have been for another task, at whose cost the kernel worked on this socket,
             // or for a call that has sent nothing.
             return;
         }
-        let nonblocking = socket::is_nonblocking(store.address());
+        let nonblocking = socket::is_nonblocking(socket);
         match context::decide(caller, nonblocking) {
             Some(Decision {
                 trace,
@@ -343,6 +353,30 @@ pub unsafe fn sending(store: &impl Store, flow: *mut Flow, caller: u64, position
     }
 }
 
+/// The context that is to be written into the request which begins at `position`, by the task that is
+/// sending it.
+///
+/// # Safety
+///
+/// `flow` must point to a flow that the verifier knows.
+#[inline(always)]
+pub unsafe fn writing(socket: *const c_void, flow: *mut Flow, position: u32) -> Option<Outgoing> {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*flow).exchanges.outgoing.state == OutgoingState::Written {
+            // What was to be sent before was not, and is now tried again.
+            (*flow).exchanges.outgoing.state = OutgoingState::None;
+        }
+        sending(socket, flow, bpf_get_current_pid_tgid(), position);
+        let outgoing = &mut (*flow).exchanges.outgoing;
+        if outgoing.state != OutgoingState::Decided || outgoing.position != position {
+            return None;
+        }
+        outgoing.state = OutgoingState::Written;
+        Some(*outgoing)
+    }
+}
+
 #[inline(always)]
 fn tell(connection: u64, position: u32, trace: Trace, span_id: u64, origin: u32, cause: u64) {
     if origin == FROM_OPTION {
@@ -360,8 +394,9 @@ fn tell(connection: u64, position: u32, trace: Trace, span_id: u64, origin: u32,
     });
 }
 
+/// An id's bytes in the order of the wire.
 #[inline(always)]
-fn bytes_of(id: [u64; 2]) -> [u8; 16] {
+pub fn bytes_of(id: [u64; 2]) -> [u8; 16] {
     // SAFETY: plain bytes of the same size.
     unsafe { core::mem::transmute(id) }
 }

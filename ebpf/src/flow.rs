@@ -5,7 +5,7 @@
 //! socket is only an address, so it lives in a table (`FLOW_TABLE`), which the programs and the agent clear.
 
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     btf_maps::{HashMap, LruHashMap, PerCpuArray, SkStorage},
     helpers::generated::{
         bpf_get_smp_processor_id, bpf_get_socket_cookie, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
@@ -47,6 +47,10 @@ pub struct Flow {
     pub flags: u32,
     /// What is known about TCP options on this connection (`option.rs`).
     pub options: u32,
+    /// Bytes inserted into the sent stream since the last chunk of it.
+    pub inserted: u32,
+    /// Padding, always 0.
+    pub reserved: u32,
     /// Requests and responses.
     pub exchanges: Exchanges,
 }
@@ -60,6 +64,11 @@ pub const UNIX: u32 = 1 << 17;
 /// [`Flow::flags`]: the process `Flow::pid` is out of scope.
 pub const EXCLUDED_PROCESS: u32 = 1 << 18;
 
+/// [`Flow::flags`]: its requests get a header once it is established.
+pub const GETS_HEADER: u32 = 1 << 19;
+/// [`Flow::flags`]: they would, but nobody knows where the next one begins.
+pub const BOUNDARY_UNKNOWN: u32 = 1 << 20;
+
 impl Flow {
     /// All zero: what a socket's storage is before it is filled.
     const NEW: Self = Self {
@@ -71,6 +80,8 @@ impl Flow {
         verdict: UNDECIDED,
         flags: 0,
         options: 0,
+        inserted: 0,
+        reserved: 0,
         exchanges: Exchanges::NONE,
     };
 }
@@ -110,6 +121,33 @@ pub fn control(id: u64) -> Option<Control> {
 pub fn is_excluded(pid: u32) -> bool {
     // SAFETY: only its presence matters.
     unsafe { EXCLUDED.get(pid) }.is_some()
+}
+
+/// The flow of a socket, for programs that are given one: with the socket backend.
+#[inline(always)]
+pub fn in_storage(socket: *mut bpf_sock) -> Option<*mut Flow> {
+    Trusted(socket.cast_const().cast()).get()
+}
+
+/// The same with the system call backend.
+#[inline(always)]
+pub fn in_table(socket: *mut bpf_sock) -> Option<*mut Flow> {
+    let flow = look_up(socket);
+    if flow.is_null() { None } else { Some(flow) }
+}
+
+/// A function by itself, so that the key is on a stack of its own.
+#[inline(never)]
+fn look_up(socket: *mut bpf_sock) -> *mut Flow {
+    // SAFETY: the verifier checks the socket. The helper gives the kernel's own pointer, whose
+    // number is the key.
+    let address = unsafe { bpf_skc_to_tcp_sock(socket.cast()) };
+    if address.is_null() {
+        return core::ptr::null_mut();
+    }
+    FLOW_TABLE
+        .get_ptr_mut(address as u64)
+        .unwrap_or(core::ptr::null_mut())
 }
 
 /// Where flows are kept, and how a socket is named there.

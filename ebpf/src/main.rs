@@ -7,7 +7,8 @@
 
 #![no_std]
 #![no_main]
-// The target's assembler: for the one instruction that `core` has no name for (see `context.rs`).
+// Inline assembly for BPF (rust-lang/rust#93335), for instructions that `core` has no name for: see
+// `context.rs` and `inject.rs`.
 #![feature(asm_experimental_arch)]
 
 mod buffer;
@@ -18,6 +19,7 @@ mod counter;
 mod exchange;
 mod existing;
 mod flow;
+mod inject;
 mod kernel;
 mod message;
 mod option;

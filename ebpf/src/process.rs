@@ -25,6 +25,7 @@ use core::ffi::c_void;
 use crate::{
     context,
     flow::is_excluded,
+    inject,
     kernel::{follows, offset, own_pid, read_kernel, read_pointer},
     output,
 };
@@ -128,6 +129,9 @@ fn try_fork(parent: *const c_void, child: *const c_void) -> Option<()> {
     }
     let parent_pid = read_kernel::<u32>(parent, offset!(task_tgid))?;
     let parent_tid = read_kernel::<u32>(parent, offset!(task_pid))?;
+    if tid == pid {
+        inject::inherit(parent_pid, pid);
+    }
     if follows() {
         if tid == pid {
             context::born(pid);

@@ -198,6 +198,23 @@ pub struct RunArgs {
     /// [env: CLEW_CONTEXT_CUSTOM_HEADERS]
     #[arg(long, value_name = "NAME", help_heading = "Trace context")]
     pub trace_header: Vec<String>,
+    /// Insert a traceparent header into plaintext HTTP/1 requests: off, auto (where the kernel
+    /// passes a test at the start) or force [default: off] [env: CLEW_PROPAGATION_HEADER]
+    #[arg(
+        long,
+        value_name = "MODE",
+        help_heading = "Propagation",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto",
+        value_parser = ["off", "auto", "force"]
+    )]
+    pub propagate_header: Option<String>,
+
+    /// The same for the requests of one service; may be repeated [env:
+    /// CLEW_PROPAGATION_HEADER_SERVICES]
+    #[arg(long, value_name = "SERVICE=MODE", help_heading = "Propagation")]
+    pub propagate_header_for: Vec<String>,
 
     /// Which kernel hooks to use [default: auto, the best that works] [env: CLEW_CAPTURE_BACKEND]
     #[arg(
@@ -320,6 +337,16 @@ impl RunArgs {
                 "--trace-header",
                 "context.custom_headers",
                 &self.trace_header,
+            ),
+            (
+                "--propagate-header",
+                "propagation.header",
+                self.propagate_header.as_slice(),
+            ),
+            (
+                "--propagate-header-for",
+                "propagation.header_services",
+                &self.propagate_header_for,
             ),
             ("--backend", "capture.backend", self.backend.as_slice()),
             (

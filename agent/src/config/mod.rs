@@ -15,6 +15,7 @@ mod origin;
 mod otel;
 mod otlp;
 mod print;
+mod propagation;
 mod sampling;
 mod scope;
 mod sections;
@@ -33,6 +34,7 @@ pub use origin::Origin;
 pub(crate) use otel::pairs as parse_pairs;
 pub use otlp::{Batch, Compression, Otlp, OtlpProtocol};
 pub use print::print_effective;
+pub use propagation::{HeaderMode, Propagation};
 pub use sampling::{Ratio, SamplerName, Sampling};
 pub use scope::{Rules, Scope};
 pub use sections::{

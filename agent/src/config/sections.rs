@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::origin::Origin;
 use super::otel;
 use super::otlp::{Batch, Otlp};
+use super::propagation::Propagation;
 use super::sampling::Sampling;
 use super::scope::Scope;
 use super::value::{Setting, Size, choice};
@@ -82,6 +83,8 @@ pub struct Config {
     pub sampling: Sampling,
     /// Trace contexts that messages carry.
     pub context: Inbound,
+    /// How contexts leave this host.
+    pub propagation: Propagation,
     /// Limits.
     pub limits: Limits,
     /// What the agent says of itself in numbers.
@@ -159,6 +162,7 @@ impl Config {
             scope: Scope::read(layers),
             sampling: Sampling::read(layers),
             context: Inbound::read(layers),
+            propagation: Propagation::read(layers),
             limits: Limits::read(layers),
             metrics: Metrics {
                 stats_interval: layers.optional(

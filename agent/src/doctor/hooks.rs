@@ -3,7 +3,9 @@
 use clew_common::event::CAPTURE_MAX;
 
 use super::{Check, Status};
-use crate::kernel::{Backend, Kernel, KernelConfig, KernelError, Loaded, ProgramReport};
+use crate::kernel::{
+    Backend, HeadersConfig, HeadersError, Kernel, KernelConfig, KernelError, Loaded, ProgramReport,
+};
 
 /// Smallest ring buffer that every page size allows.
 const RING_BYTES: u32 = 64 << 10;
@@ -18,10 +20,8 @@ pub fn hook_checks() -> Vec<Check> {
             .ok()
             .map(|programs| (*backend, programs.clone()))
     });
-    let mut checks = vec![capture(
-        best.as_ref().map(|(backend, _)| *backend),
-        &results,
-    )];
+    let backend = best.as_ref().map(|(backend, _)| *backend);
+    let mut checks = vec![capture(backend, &results)];
     for (backend, result) in &results {
         checks.push(backend_check(*backend, result));
     }
@@ -31,11 +31,43 @@ pub fn hook_checks() -> Vec<Check> {
             .filter(|program| !program.required)
             .map(|p| hook(&p)),
     );
+    checks.push(headers(backend));
     checks
 }
 
 fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
-    let config = KernelConfig {
+    Kernel::start(&config(backend)).map(|kernel| kernel.programs)
+}
+
+/// Tries headers in requests, as `clew run` would with `--propagate-header`.
+fn headers(backend: Option<Backend>) -> Check {
+    let check = Check::works(
+        "propagate.header",
+        "insert a traceparent header into plaintext HTTP/1 requests (off unless asked for)",
+        "",
+    );
+    let lost = "nothing, unless `propagation.header` is `auto`: then peers that know only headers \
+                begin traces of their own";
+    let wanted = KernelConfig {
+        headers: Some(HeadersConfig {
+            accept_unsafe: false,
+        }),
+        ..config(backend.unwrap_or(Backend::Socket))
+    };
+    let (reason, remedy) = match Kernel::start(&wanted).map(|mut kernel| kernel.headers.take()) {
+        Ok(Some(Err(HeadersError::Unsafe(flaw)))) => (
+            flaw.to_string(),
+            "use a kernel without the fault; or force it for services that are not affected",
+        ),
+        Ok(Some(Err(error))) => (error.to_string(), ""),
+        Ok(_) => return check,
+        Err(error) => (error.to_string(), "grant CAP_NET_ADMIN too"),
+    };
+    check.but(Status::Missing, reason, lost, remedy)
+}
+
+fn config(backend: Backend) -> KernelConfig {
+    KernelConfig {
         backend: Some(backend),
         // The programs as they will run: the verifier leaves out what a smaller number rules out.
         capture_bytes: CAPTURE_MAX as u32,
@@ -43,8 +75,8 @@ fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
         max_connections: 16,
         sampler: crate::sample::Sampler::default(),
         option: crate::kernel::cgroups(&[]),
-    };
-    Kernel::start(&config).map(|kernel| kernel.programs)
+        headers: None,
+    }
 }
 
 type Results = [(Backend, Result<Vec<ProgramReport>, KernelError>); 2];

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use clew_common::control::{
-    CAPTURE, Control, IGNORE, IS_CLIENT, IS_SERVER, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD,
-    UNDECIDED,
+    CAPTURE, Control, IGNORE, IS_CLIENT, IS_SERVER, REQUEST_AT, SKIP_RECEIVED, SKIP_SENT,
+    SKIP_THRESHOLD, UNDECIDED,
 };
 
 use super::stream::{Place, Stream};
@@ -60,6 +60,8 @@ pub struct Tracked {
     carried: VecDeque<(u32, Carried)>,
     /// On a connection of unknown role: what its first request has shown.
     side: Option<Side>,
+    /// The kernel side asks where the next request that is sent begins.
+    boundary_asked: bool,
 }
 
 /// Contexts that may wait for their messages; of more the oldest goes. Most often there is one.
@@ -73,6 +75,11 @@ pub struct RawChunk<'a> {
     pub position: u64,
     /// The position may be one too high.
     pub perhaps_fin: bool,
+    /// Bytes that the kernel side inserted while these were sent: they have positions, but are
+    /// not among `length` and `data`.
+    pub inserted: u64,
+    /// The kernel side asks where the next request that is sent begins.
+    pub boundary_unknown: bool,
     /// Bytes moved, not 0.
     pub length: u64,
     /// Captured bytes.
@@ -110,6 +117,7 @@ impl Tracked {
             told: Control::default(),
             carried: VecDeque::new(),
             side: None,
+            boundary_asked: false,
         }
     }
 
@@ -138,6 +146,10 @@ impl Tracked {
         let wraps = matches!(self.connection.address, Address::Tcp { .. });
         let stream = &mut self.streams[index(raw.direction)];
         let place = stream.place(raw.position, raw.length, wraps, raw.perhaps_fin);
+        stream.pass(raw.inserted);
+        if raw.direction == Direction::Sent {
+            self.boundary_asked = raw.boundary_unknown;
+        }
         let Place::At { position, gap } = place else {
             metrics.drop(Drop::LateChunk, 1);
             return;
@@ -264,6 +276,13 @@ impl Tracked {
             return ignored;
         };
         let mut control = self.told;
+        if self.boundary_asked
+            && parser.is_between_requests(Direction::Sent)
+            && let Some(next) = self.streams[index(Direction::Sent)].next()
+        {
+            control.flags |= REQUEST_AT;
+            control.request_at = next as u32;
+        }
         if control.verdict == UNDECIDED
             && (self.chunks >= CONFIRM_AFTER || self.side.is_some())
             && matches!(self.speech, Speech::Known)
@@ -277,7 +296,7 @@ impl Tracked {
         }
         // Skips begin and end with chunks that are large enough to ask for them.
         let large = raw.length >= u64::from(SKIP_THRESHOLD);
-        if !large && control.flags == 0 && control.verdict != UNDECIDED {
+        if !large && control.flags & !REQUEST_AT == 0 && control.verdict != UNDECIDED {
             return control;
         }
         for direction in [Direction::Received, Direction::Sent] {

@@ -14,7 +14,10 @@ use std::collections::{HashMap, VecDeque};
 use clew_common::{
     connection::{Changed, tcp_state},
     control::{Control, IGNORE},
-    event::{CHUNK_PERHAPS_FIN, CHUNK_RELATIVE, CHUNK_SENT, Chunk as KernelChunk},
+    event::{
+        CHUNK_BOUNDARY_UNKNOWN, CHUNK_INSERTED_SHIFT, CHUNK_PERHAPS_FIN, CHUNK_RELATIVE,
+        CHUNK_SENT, Chunk as KernelChunk,
+    },
 };
 
 use self::connection::{RawChunk, Tracked};
@@ -200,6 +203,8 @@ impl Ingest {
             },
             position: chunk.position,
             perhaps_fin: chunk.flags & CHUNK_PERHAPS_FIN != 0,
+            inserted: u64::from(chunk.flags >> CHUNK_INSERTED_SHIFT),
+            boundary_unknown: chunk.flags & CHUNK_BOUNDARY_UNKNOWN != 0,
             length,
             data,
             time: Timestamp(chunk.time),
@@ -424,6 +429,7 @@ const fn ignore(connection: ConnectionId) -> Command {
             flags: 0,
             received_until: 0,
             sent_until: 0,
+            request_at: 0,
         },
     )
 }

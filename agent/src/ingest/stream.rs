@@ -39,6 +39,11 @@ impl Stream {
         self.next
     }
 
+    /// Steps over bytes that are in the stream and in no chunk.
+    pub fn pass(&mut self, length: u64) {
+        self.next = self.next.map(|next| next.wrapping_add(length));
+    }
+
     /// Places a chunk of `length` bytes. TCP gives sequence numbers of 32 bits (`wraps`), which
     /// are continued here; other positions are taken as they are. `perhaps_fin`: the position may
     /// be one too high, see [`clew_common::event::CHUNK_PERHAPS_FIN`].
@@ -81,6 +86,16 @@ mod tests {
         assert_eq!(stream.place(21, 4, true, true), at(20, 0));
         assert_eq!(stream.place(25, 4, true, true), at(24, 0));
         assert_eq!(stream.place(30, 4, true, true), at(30, 2));
+    }
+
+    #[test]
+    fn bytes_that_were_inserted_are_no_gap() {
+        let mut stream = Stream::default();
+        let at = |position, gap| Place::At { position, gap };
+        assert_eq!(stream.place(10, 10, true, false), at(10, 0));
+        stream.pass(70);
+        assert_eq!(stream.place(90, 5, true, false), at(90, 0));
+        assert_eq!(stream.next(), Some(95));
     }
 
     #[test]

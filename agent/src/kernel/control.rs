@@ -12,7 +12,7 @@ use super::{Backend, KernelError, missing};
 /// The maps that the agent writes. A failed write costs efficiency, never correctness: the kernel
 /// then sends chunks that the agent drops.
 pub struct Controls {
-    connections: HashMap<MapData, u64, [u32; 4]>,
+    connections: HashMap<MapData, u64, [u32; 5]>,
     excluded: HashMap<MapData, u32, u32>,
     /// With the system call backend: the kernel's state of connections, by socket address; its
     /// first word is the connection's identity.
@@ -40,6 +40,7 @@ impl Controls {
             control.flags,
             control.received_until,
             control.sent_until,
+            control.request_at,
         ];
         if let Err(error) = self.connections.insert(connection, value, 0) {
             debug!(connection, "setting a connection's verdict: {error}");

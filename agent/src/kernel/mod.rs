@@ -7,7 +7,9 @@ mod control;
 mod counter;
 mod event;
 mod existing;
+mod headers;
 mod layout;
+mod object;
 mod program;
 
 use std::{fs::File, path::PathBuf};
@@ -28,6 +30,7 @@ pub use self::{
     control::Controls,
     counter::KernelCounters,
     event::{KernelEvent, decode},
+    headers::{Headers, HeadersError, Unsafe},
     program::{Backend, Loaded, ProgramReport},
 };
 
@@ -75,6 +78,15 @@ pub struct KernelConfig {
     pub sampler: Sampler,
     /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
     pub option: Vec<PathBuf>,
+    /// Headers in requests that are sent; `None`: in no one's.
+    pub headers: Option<HeadersConfig>,
+}
+
+/// How headers are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadersConfig {
+    /// Also where this kernel does not keep programs safe.
+    pub accept_unsafe: bool,
 }
 
 /// The running kernel programs. Dropping it takes everything out of the kernel.
@@ -87,6 +99,8 @@ pub struct Kernel {
     pub programs: Vec<ProgramReport>,
     /// Verdicts and exclusions.
     pub controls: Controls,
+    /// The programs that insert headers, or why there are none; `None` where none were wanted.
+    pub headers: Option<Result<Headers, HeadersError>>,
     counters: KernelCounters,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     /// The cgroups whose sockets send contexts, locked against other agents.
@@ -114,7 +128,12 @@ impl Kernel {
         let cgroups = cgroup::claim(&config.option);
         let mut refusals = Vec::new();
         for backend in candidates {
-            let mut ebpf = load_maps(config, backend, &offsets, !cgroups.is_empty())?;
+            let mut ebpf = load_maps(
+                config,
+                backend,
+                &offsets,
+                !cgroups.is_empty() || config.headers.is_some(),
+            )?;
             let mut programs = program::load_all(&mut ebpf, backend, &aya_btf, &cgroups);
             if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
                 refusals.push(format!("{}: {}", backend.name(), missing.summary()));
@@ -124,7 +143,11 @@ impl Kernel {
             if !cgroups.is_empty() {
                 programs.push(existing::ask(&mut ebpf, &aya_btf));
             }
-            return Self::assemble(ebpf, backend, programs, cgroups);
+            let mut kernel = Self::assemble(ebpf, backend, programs, cgroups)?;
+            kernel.headers = config
+                .headers
+                .map(|wanted| Headers::start(&mut kernel.ebpf, backend, wanted.accept_unsafe));
+            return Ok(kernel);
         }
         Err(KernelError::NoBackend(refusals.join("; ")))
     }
@@ -150,6 +173,7 @@ impl Kernel {
             backend,
             programs,
             controls,
+            headers: None,
             counters,
             logger,
             _cgroups: cgroups,
@@ -213,6 +237,10 @@ fn load_maps(
     let follow = u32::from(follows);
     let sampling = config.sampler.threshold().value();
     let resample = u32::from(!config.sampler.parent_based);
+    let object = match config.headers {
+        Some(_) => OBJECT.into(),
+        None => object::without_header_sockets(OBJECT),
+    };
     Ok(EbpfLoader::new()
         .override_global("FOLLOW", &follow, true)
         .override_global("SAMPLING", &sampling, true)
@@ -224,5 +252,5 @@ fn load_maps(
         .map_max_entries("EVENTS", config.ring_bytes)
         .map_max_entries("FLOW_TABLE", flow_table)
         .map_max_entries("CONTROL", config.max_connections)
-        .load(OBJECT)?)
+        .load(&object)?)
 }

@@ -39,6 +39,10 @@ pub trait Parser: Send {
     /// What it wants of a direction from now on.
     fn wants(&self, direction: Direction) -> Wants;
 
+    /// Whether all that has moved in a direction are complete requests, and all are answered: what
+    /// comes next begins another.
+    fn is_between_requests(&self, direction: Direction) -> bool;
+
     /// Bytes of memory that it holds, for the budget.
     fn memory(&self) -> usize;
 }

@@ -20,6 +20,7 @@ mod context;
 mod export;
 mod formats;
 mod hostile;
+mod inject;
 mod interop;
 mod lifecycle;
 mod nat;

@@ -492,6 +492,12 @@ impl Lane {
         }
     }
 
+    /// Whether the next byte begins a message.
+    pub(super) fn is_at_boundary(&self) -> bool {
+        let before = Before::Boundary;
+        self.state == State::Head { before } && self.collected.is_empty()
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.collected.capacity()
     }

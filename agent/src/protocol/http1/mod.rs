@@ -217,6 +217,12 @@ impl Parser for Http1 {
         self.lanes[index(direction)].wants(self.limits.skip)
     }
 
+    fn is_between_requests(&self, direction: Direction) -> bool {
+        self.requests == Some(direction)
+            && self.lanes.iter().all(Lane::is_at_boundary)
+            && self.exchanges.open.is_empty()
+    }
+
     fn memory(&self) -> usize {
         let lanes: usize = self.lanes.iter().map(Lane::memory).sum();
         size_of::<Self>() + lanes + self.exchanges.memory()
