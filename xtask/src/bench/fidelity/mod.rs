@@ -143,7 +143,7 @@ fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> R
             let number = results.cells.len();
             let cell = Cell::measure(&world, cast, topology, axes, number)
                 .with_context(|| format!("{}, {}", axes.design, axes.shape))?;
-            println!("{}", report::line(&cell));
+            println!("{}", report::line(&cell, &options.propagate));
             results.cells.push(cell);
         }
     }
