@@ -189,12 +189,15 @@ impl Score {
             asserted.dangling += usize::from(found.is_none());
         }
         if !right {
-            self.fault(format!(
+            // Before all that is only missing.
+            let wrong = format!(
                 "{:?} span of {} ({}) has parent {found:?}, truly {truth:?}",
                 span.kind,
                 span.path(),
                 span.parent_reason(),
-            ));
+            );
+            self.faults.insert(0, wrong);
+            self.faults.truncate(Self::FAULTS);
         }
         right
     }

@@ -180,7 +180,7 @@ impl fmt::Display for Shape {
 }
 
 /// Where the services are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Topology {
     /// All on one host, whose agent sees both ends of every connection.
     OneHost,

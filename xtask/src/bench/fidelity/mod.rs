@@ -34,11 +34,14 @@ pub struct Options {
     /// Only services of these designs.
     #[arg(long, value_enum)]
     design: Vec<Design>,
+    /// Only these places.
+    #[arg(long, value_enum)]
+    topology: Vec<Topology>,
     /// How agents send contexts to the next host; may be repeated.
     #[arg(long, value_enum, default_value = "tcp-option")]
     propagate: Vec<Propagation>,
     /// Puts the results into docs/fidelity.md.
-    #[arg(long, conflicts_with = "design")]
+    #[arg(long, conflicts_with_all = ["design", "topology"])]
     write: bool,
     /// An agent that is built already; without it, sets up and builds one.
     #[arg(long, value_name = "CLEW", env = "CLEW_BIN")]
@@ -114,6 +117,10 @@ fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> R
         [] => Design::value_variants(),
         chosen => chosen,
     };
+    let topologies = match options.topology.as_slice() {
+        [] => Topology::value_variants(),
+        chosen => chosen,
+    };
     let start = Instant::now();
     let mut results = Results {
         machine: Machine::this(),
@@ -123,7 +130,7 @@ fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> R
         cells: Vec::new(),
         took: start.elapsed(),
     };
-    for topology in Topology::ALL {
+    for &topology in topologies {
         let world = World::start(topology, under_test)?;
         results.impairment = results.impairment.or(world.impairment);
         // The services of the last cell: what they need to be told apart by, and themselves.
@@ -143,7 +150,7 @@ fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> R
             let number = results.cells.len();
             let cell = Cell::measure(&world, cast, topology, axes, number)
                 .with_context(|| format!("{}, {}", axes.design, axes.shape))?;
-            println!("{}", report::line(&cell));
+            println!("{}", report::line(&cell, &options.propagate));
             results.cells.push(cell);
         }
     }

@@ -29,8 +29,11 @@ pub struct Results {
     pub took: Duration,
 }
 
-/// A cell in one line, as it is measured, with the first faults where there must be none.
-pub fn line(cell: &Cell) -> String {
+/// How many of the parents that were not found are shown of a cell.
+const SHOWN: usize = 5;
+
+/// A cell in one line, as it is measured; below it, where an aim is missed, the first faults.
+pub fn line(cell: &Cell, propagation: &[Propagation]) -> String {
     let axes = &cell.axes;
     let mut line = format!(
         "{}: {}, {}, {} at a time: {}; drops: {}",
@@ -41,15 +44,20 @@ pub fn line(cell: &Cell) -> String {
         cell.clew.figures(),
         drops([cell]),
     );
-    if !cell.is_true() {
-        let wrong = cell
-            .clew
-            .faults
-            .iter()
-            .filter(|fault| fault.contains("has parent"));
-        for fault in wrong {
-            line.push_str(&format!("\n  {fault}"));
-        }
+    let faults = &cell.clew.faults;
+    let shown: Vec<&String> = if !cell.is_true() {
+        let wrong = |fault: &&String| fault.contains("has parent");
+        faults.iter().filter(wrong).collect()
+    } else if cell.recalls_between(propagation) == Some(false) {
+        let unknown = |fault: &&String| fault.starts_with("Server span");
+        faults.iter().filter(unknown).take(SHOWN).collect()
+    } else if cell.recalls_inside() == Some(false) {
+        faults.iter().take(SHOWN).collect()
+    } else {
+        Vec::new()
+    };
+    for fault in shown {
+        line.push_str(&format!("\n  {fault}"));
     }
     line
 }
