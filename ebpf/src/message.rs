@@ -7,7 +7,7 @@ use clew_common::{context::SAMPLED, event::CAPTURE_MAX};
 use crate::{chunk::RECORD, context::Trace};
 
 /// How much of a head is looked at, in bytes.
-const HEAD_MAX: u32 = 1024;
+const HEAD_MAX: u32 = 2048;
 const WORDS: u32 = HEAD_MAX / 8;
 
 /// The captured bytes of a message, in a buffer of twice [`CAPTURE_MAX`] bytes that begins at an

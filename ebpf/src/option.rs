@@ -10,7 +10,8 @@
 //! the other end answers on its next segment.
 //!
 //! **A packet that is dropped for its option is sent again without it**: the second SYN has none, nor
-//! has a segment's third copy; the address is remembered, and later connections to it do not ask.
+//! has a segment's third copy. An address to which three SYNs in a row were lost is left alone for a
+//! while.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -24,7 +25,7 @@ use aya_ebpf::{
     btf_maps::LruHashMap,
     helpers::{
         bpf_get_current_pid_tgid,
-        generated::{bpf_load_hdr_opt, bpf_reserve_hdr_opt, bpf_store_hdr_opt},
+        generated::{bpf_ktime_get_ns, bpf_load_hdr_opt, bpf_reserve_hdr_opt, bpf_store_hdr_opt},
     },
     macros::{btf_map, sock_ops},
     programs::SockOpsContext,
@@ -71,9 +72,23 @@ const ASKS_MAX: u32 = 3;
 /// Copies of a segment that carry the option.
 const COPIES_MAX: u32 = 2;
 
-/// Remote addresses to which a SYN with the option was sent in vain.
+/// SYNs with the option that were sent to an address and had to be sent again, since the last that
+/// had not.
+#[repr(C)]
+struct Lost {
+    number: u64,
+    /// When the last was, nanoseconds.
+    time: u64,
+}
+
+/// After so many in a row the option is taken for the cause. Packets get lost without it too.
+const LOST_MAX: u64 = 3;
+/// For how long, nanoseconds.
+const AVOID_FOR: u64 = 600_000_000_000;
+
+/// Remote addresses to which SYNs with the option were sent in vain.
 #[btf_map]
-static NOT_PASSING: LruHashMap<[u32; 4], u32, 1024> = LruHashMap::new();
+static NOT_PASSING: LruHashMap<[u32; 4], Lost, 1024> = LruHashMap::new();
 
 /// The whole option as it goes over the wire.
 #[repr(C)]
@@ -213,17 +228,47 @@ fn connecting(ctx: &SockOpsContext, store: &impl Store) {
     if flags & (OWN | EXCLUDED_PROCESS) != 0 || pid == 0 {
         return;
     }
-    if NOT_PASSING.get_ptr(remote(ctx)).is_some() {
-        count(Counter::OptionNotPassed);
-        return;
+    if let Some(lost) = NOT_PASSING.get_ptr(remote(ctx)) {
+        // SAFETY: entries are not freed while a program runs.
+        let (number, since) = unsafe { ((*lost).number, bpf_ktime_get_ns() - (*lost).time) };
+        if number >= LOST_MAX && since < AVOID_FOR {
+            count(Counter::OptionNotPassed);
+            return;
+        }
     }
     listen_for(ctx, WRITE | PARSE);
+}
+
+/// A SYN has to be sent again.
+#[inline(always)]
+fn lost(address: [u32; 4]) {
+    // SAFETY: the helper has no conditions.
+    let time = unsafe { bpf_ktime_get_ns() };
+    match NOT_PASSING.get_ptr_mut(address) {
+        // SAFETY: entries are not freed while a program runs; one more or less does not matter.
+        Some(lost) => unsafe {
+            (*lost).number += 1;
+            (*lost).time = time;
+        },
+        None => {
+            // Full: the least recently used goes.
+            let _ = NOT_PASSING.insert(address, Lost { number: 1, time }, 0);
+        }
+    }
 }
 
 /// The SYN-ACK has come.
 #[inline(always)]
 fn connected(ctx: &SockOpsContext, store: &impl Store) {
     let Some(flow) = store.get() else { return };
+    // SAFETY: the verifier knows the context's fields.
+    if unsafe { (*ctx.ops).total_retrans } != 0 {
+        // The handshake lost a packet, and with it perhaps a word: requests ask again, as on a
+        // connection that is older than the agent.
+        return;
+    }
+    // Most often it is not there.
+    let _ = NOT_PASSING.remove(remote(ctx));
     if says_hello(ctx, 0) {
         // SAFETY: just found.
         unsafe { (*flow).options |= UNDERSTOOD };
@@ -269,8 +314,7 @@ fn reserve(ctx: &SockOpsContext, socket: *const c_void, store: &impl Store, know
         if unsafe { (*ctx.ops).total_retrans } == 0 {
             ask_for_room(ctx, option::HELLO_LENGTH);
         } else {
-            let _ = NOT_PASSING.insert(remote(ctx), 1, 0);
-            count(Counter::OptionNotPassed);
+            lost(remote(ctx));
         }
         return;
     }

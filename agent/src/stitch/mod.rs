@@ -47,6 +47,7 @@ use crate::metrics::{Count, Drop, Gauge, Metrics};
 use crate::model::{
     Carried, Cause, Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent,
     ParserEvent, Provenance, Side, Span, SpanId, Started, Task, Timestamp,
+    TraceId,
 };
 use exchange::{Arrived, Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};
@@ -59,6 +60,8 @@ use trace::{CellKey, Trace, Traces};
 struct Brought {
     exchange: ExchangeKey,
     span: SpanId,
+    /// Its trace when it began, by which the kernel knows it.
+    trace: TraceId,
     start: Timestamp,
 }
 
@@ -295,6 +298,7 @@ impl Stitcher {
         let served = Brought {
             exchange: key,
             span: exchange.span_id,
+            trace: self.traces.trace(exchange.cell).id,
             start: exchange.start,
         };
         self.brought.insert(exchange.id.0, served);
@@ -401,6 +405,13 @@ impl Stitcher {
             Cause::None(_) => (None, Evidence::Thread),
         };
         let (parent, cell, not_before) = match brought.copied() {
+            // The kernel knows a later request of that connection, which was not understood here.
+            Some(brought)
+                if brought.trace != carried.trace_id
+                    && !self.exchanges.contains_key(brought.exchange) =>
+            {
+                (Parent::None(NoParent::OtherTrace), None, Timestamp::default())
+            }
             Some(brought) => {
                 let cell = self.exchanges.get(brought.exchange).map(|e| e.cell);
                 let same = cell.filter(|&cell| self.traces.trace(cell).id == carried.trace_id);
