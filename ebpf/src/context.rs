@@ -510,7 +510,7 @@ impl Decision {
     }
 
     #[inline(always)]
-    fn nothing(origin: u32) -> Self {
+    pub fn nothing(origin: u32) -> Self {
         Self {
             trace: Trace::begun(),
             origin,

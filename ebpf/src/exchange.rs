@@ -5,7 +5,7 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use clew_common::{
     connection::{ACCEPTED, CONNECTED},
-    context::{BEGUN, Carried, FROM_OPTION, SAMPLED},
+    context::{AMBIGUOUS, BEGUN, Carried, FROM_OPTION, SAMPLED},
     counter::Counter,
     event::Kind,
 };
@@ -308,13 +308,20 @@ pub unsafe fn end(flow: *mut Flow) {
 }
 
 /// A task is about to send on a connection whose next byte has the number `position`: decides about
-/// the context of the request that begins with it, if one does.
+/// the context of the request that begins with it, if one does. With `always` it gets one even where
+/// the kernel cannot say what caused it: it begins a trace then.
 ///
 /// # Safety
 ///
 /// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-pub unsafe fn sending(socket: *const c_void, flow: *mut Flow, caller: u64, position: u32) {
+pub unsafe fn sending(
+    socket: *const c_void,
+    flow: *mut Flow,
+    caller: u64,
+    position: u32,
+    always: bool,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         if (*flow).flags & CONNECTED == 0 || (*flow).exchanges.turn == Turn::Sent {
@@ -330,7 +337,11 @@ pub unsafe fn sending(socket: *const c_void, flow: *mut Flow, caller: u64, posit
             return;
         }
         let nonblocking = socket::is_nonblocking(socket);
-        match context::decide(caller, nonblocking) {
+        let decision = match context::decide(caller, nonblocking) {
+            None if always => Some(Decision::nothing(AMBIGUOUS)),
+            decision => decision,
+        };
+        match decision {
             Some(Decision {
                 trace,
                 origin,
@@ -367,7 +378,7 @@ pub unsafe fn writing(socket: *const c_void, flow: *mut Flow, position: u32) -> 
             // What was to be sent before was not, and is now tried again.
             (*flow).exchanges.outgoing.state = OutgoingState::None;
         }
-        sending(socket, flow, bpf_get_current_pid_tgid(), position);
+        sending(socket, flow, bpf_get_current_pid_tgid(), position, true);
         let outgoing = &mut (*flow).exchanges.outgoing;
         if outgoing.state != OutgoingState::Decided || outgoing.position != position {
             return None;

@@ -63,7 +63,13 @@ impl Agent {
     #[must_use]
     pub fn shared(backend: Backend) -> &'static Self {
         static AGENTS: [OnceLock<Agent>; 2] = [const { OnceLock::new() }; 2];
-        AGENTS[backend as usize].get_or_init(|| match Self::start(backend, &[]) {
+        // Of agents for the same programs only one passes contexts on. That the other's do so too is
+        // shown where each has programs of its own.
+        let arguments: &[&str] = match backend {
+            Backend::Socket => &[],
+            Backend::Syscall => &["--propagate", "off"],
+        };
+        AGENTS[backend as usize].get_or_init(|| match Self::start(backend, arguments) {
             Ok(agent) => agent,
             Err(error) => panic!("starting the agent with backend {backend:?}: {error:#}"),
         })

@@ -321,7 +321,6 @@ mod tests {
                 start: 1,
                 end: 2,
                 error: false,
-                flags: 0x101,
                 attributes: BTreeMap::from([
                     ("url.path".to_owned(), hop.path.clone()),
                     ("clew.parent.evidence".to_owned(), evidence.to_owned()),

@@ -58,10 +58,11 @@ use trace::{CellKey, Trace, Traces};
 /// A request that a connection brought.
 #[derive(Clone, Copy, Debug)]
 struct Brought {
-    exchange: ExchangeKey,
     span: SpanId,
-    /// Its trace when it began, by which the kernel knows it.
+    /// The trace that the kernel takes it for: its own when it began.
     trace: TraceId,
+    /// The trace that it is in; a reference.
+    cell: CellKey,
     start: Timestamp,
 }
 
@@ -137,7 +138,9 @@ impl Stitcher {
     /// A connection has ended, and its parser has finished all its exchanges.
     pub fn connection_ended(&mut self, connection: ConnectionId) {
         self.peers.connection_ended(connection);
-        self.brought.remove(&connection);
+        if let Some(brought) = self.brought.remove(&connection) {
+            self.traces.release(brought.cell);
+        }
     }
 
     /// The kernel begins to follow what a process serves. What it serves already, the kernel does not
@@ -291,17 +294,14 @@ impl Stitcher {
             (None, None) => None,
         };
         let trace = self.trace_of(started, None);
-        let opener = arrived.is_none().then_some(key);
+        // What an option names may have got another name on this host meanwhile, as what came without
+        // a context may.
+        let opener = self.exchanges[key].named_span().is_none().then_some(key);
         self.exchanges[key].arrived = arrived;
         self.exchanges[key].cell = self.traces.open(trace, opener);
-        let exchange = &self.exchanges[key];
-        let served = Brought {
-            exchange: key,
-            span: exchange.span_id,
-            trace: self.traces.trace(exchange.cell).id,
-            start: exchange.start,
-        };
-        self.brought.insert(exchange.id.0, served);
+        if started.carried.is_some() || started.context.is_some() {
+            self.brought(key);
+        }
         if !self.serving.open(key, &mut self.exchanges) {
             self.metrics.drop(Drop::ProcessBudget, 1);
         }
@@ -316,6 +316,21 @@ impl Stitcher {
         match client {
             Some(client) => self.pair(client, key, out),
             None => self.after_start.push_back((self.now, key)),
+        }
+    }
+
+    /// A connection has brought a request of which the kernel knows the context, and which it may name
+    /// as a cause.
+    fn brought(&mut self, key: ExchangeKey) {
+        let exchange = &self.exchanges[key];
+        let brought = Brought {
+            span: exchange.span_id,
+            trace: self.traces.trace(exchange.cell).id,
+            cell: self.traces.share(exchange.cell),
+            start: exchange.start,
+        };
+        if let Some(before) = self.brought.insert(exchange.id.0, brought) {
+            self.traces.release(before.cell);
         }
     }
 
@@ -405,46 +420,26 @@ impl Stitcher {
             Cause::None(_) => (None, Evidence::Thread),
         };
         let (parent, cell, not_before) = match brought.copied() {
-            // The kernel knows a later request of that connection, which was not understood here.
-            Some(brought)
-                if brought.trace != carried.trace_id
-                    && !self.exchanges.contains_key(brought.exchange) =>
-            {
-                (Parent::None(NoParent::OtherTrace), None, Timestamp::default())
+            Some(brought) if brought.trace == carried.trace_id => {
+                let parent = Parent::Span {
+                    id: brought.span,
+                    evidence,
+                };
+                (parent, self.traces.share(brought.cell), brought.start)
             }
-            Some(brought) => {
-                let cell = self.exchanges.get(brought.exchange).map(|e| e.cell);
-                let same = cell.filter(|&cell| self.traces.trace(cell).id == carried.trace_id);
-                match (cell, same) {
-                    // The same trace; or its span has left, in the trace that the kernel knew.
-                    (_, Some(_)) | (None, None) => {
-                        let parent = Parent::Span {
-                            id: brought.span,
-                            evidence,
-                        };
-                        (parent, same, brought.start)
-                    }
-                    (Some(_), None) => {
-                        let pid = self.exchanges[key].task.pid;
-                        self.serving.kernel_erred(pid);
-                        let parent = Parent::None(NoParent::OtherTrace);
-                        (parent, None, Timestamp::default())
-                    }
-                }
-            }
-            None => {
+            brought => {
                 let why = match cause {
                     Cause::None(why) => why,
                     _ => NoParent::OtherTrace,
                 };
-                (Parent::None(why), None, Timestamp::default())
-            }
-        };
-        let cell = match cell {
-            Some(cell) => self.traces.share(cell),
-            None => {
+                if brought.is_some() {
+                    // It read a context otherwise than the kernel, or not at all.
+                    let pid = self.exchanges[key].task.pid;
+                    self.serving.kernel_erred(pid);
+                }
                 let trace = Trace::of_kernel(carried, self.config.sampler);
-                self.traces.open(trace, None)
+                let cell = self.traces.open(trace, None);
+                (Parent::None(why), cell, Timestamp::default())
             }
         };
         let exchange = &mut self.exchanges[key];
@@ -486,8 +481,9 @@ impl Stitcher {
         client.place = None;
         server.peer = Some(client_key);
         server.place = None;
+        let by_socket_span = client.span_id;
         let by_socket = Parent::Span {
-            id: client.span_id,
+            id: by_socket_span,
             evidence: Evidence::Socket,
         };
         let (client_cell, server_cell) = (client.cell, server.cell);
@@ -501,6 +497,15 @@ impl Stitcher {
                 // The client's request would be among the consequences of its own.
                 None => self.not_local(server_key, out),
             },
+            // The very request, though it left under another name.
+            Some(arrived)
+                if arrived.span == by_socket_span
+                    && let Some(freed) = self.traces.join(server_cell, client_cell) =>
+            {
+                self.exchanges[server_key].parent = Some(by_socket);
+                self.release(freed, out);
+                self.complete(server_key, out);
+            }
             Some(arrived) if arrived.trace == self.traces.trace(client_cell).id => {
                 self.exchanges[server_key].parent = Some(by_socket);
                 self.complete(server_key, out);
