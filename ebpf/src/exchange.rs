@@ -239,26 +239,7 @@ unsafe fn sent(flow: *mut Flow, moved: Moved, bytes: Bytes) {
     // SAFETY: promised by the caller.
     unsafe {
         if (*flow).flags & CONNECTED != 0 {
-            let outgoing = &mut (*flow).exchanges.outgoing;
-            if matches!(
-                outgoing.state,
-                OutgoingState::Decided | OutgoingState::Written
-            ) {
-                outgoing.state = OutgoingState::Told;
-                let trace = Trace {
-                    id: outgoing.trace_id,
-                    flags: outgoing.trace_flags,
-                };
-                let (origin, cause) = (outgoing.origin, outgoing.cause);
-                tell(
-                    (*flow).id,
-                    outgoing.position,
-                    trace,
-                    outgoing.span_id,
-                    origin,
-                    cause,
-                );
-            }
+            tell_outgoing(flow);
             (*flow).exchanges.turn = Turn::Sent;
             return;
         }
@@ -308,20 +289,13 @@ pub unsafe fn end(flow: *mut Flow) {
 }
 
 /// A task is about to send on a connection whose next byte has the number `position`: decides about
-/// the context of the request that begins with it, if one does. With `always` it gets one even where
-/// the kernel cannot say what caused it: it begins a trace then.
+/// the context of the request that begins with it, if one does.
 ///
 /// # Safety
 ///
 /// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-pub unsafe fn sending(
-    socket: *const c_void,
-    flow: *mut Flow,
-    caller: u64,
-    position: u32,
-    always: bool,
-) {
+pub unsafe fn sending(socket: *const c_void, flow: *mut Flow, caller: u64, position: u32) {
     // SAFETY: promised by the caller.
     unsafe {
         if (*flow).flags & CONNECTED == 0 || (*flow).exchanges.turn == Turn::Sent {
@@ -336,55 +310,89 @@ pub unsafe fn sending(
             // or for a call that has sent nothing.
             return;
         }
-        let nonblocking = socket::is_nonblocking(socket);
-        let decision = match context::decide(caller, nonblocking) {
-            None if always => Some(Decision::nothing(AMBIGUOUS)),
-            decision => decision,
-        };
-        match decision {
-            Some(Decision {
+        decide(socket, flow, caller, position, false);
+    }
+}
+
+/// Decides about the context of the request that begins at `position`. With `always` it gets one even
+/// where the kernel cannot say what caused it: it begins a trace then.
+#[inline(always)]
+unsafe fn decide(socket: *const c_void, flow: *mut Flow, caller: u64, position: u32, always: bool) {
+    let nonblocking = socket::is_nonblocking(socket);
+    let decision = match context::decide(caller, nonblocking) {
+        None if always => Some(Decision::nothing(AMBIGUOUS)),
+        decision => decision,
+    };
+    // SAFETY: promised by the caller.
+    let outgoing = unsafe { &mut (*flow).exchanges.outgoing };
+    match decision {
+        Some(Decision {
+            trace,
+            origin,
+            cause,
+        }) => {
+            *outgoing = Outgoing {
+                trace_id: trace.id,
+                span_id: context::random() | 1,
+                cause,
+                position,
+                trace_flags: trace.flags,
+                origin,
+                state: OutgoingState::Decided,
+                copies: 0,
+                reserved: 0,
+            };
+        }
+        None => outgoing.state = OutgoingState::None,
+    }
+}
+
+/// Tells the agent of the context that a request left with, unless it knows.
+#[inline(always)]
+unsafe fn tell_outgoing(flow: *mut Flow) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let outgoing = &mut (*flow).exchanges.outgoing;
+        if matches!(
+            outgoing.state,
+            OutgoingState::Decided | OutgoingState::Written
+        ) {
+            outgoing.state = OutgoingState::Told;
+            let trace = Trace {
+                id: outgoing.trace_id,
+                flags: outgoing.trace_flags,
+            };
+            let (origin, cause) = (outgoing.origin, outgoing.cause);
+            tell(
+                (*flow).id,
+                outgoing.position,
                 trace,
+                outgoing.span_id,
                 origin,
                 cause,
-            }) => {
-                *outgoing = Outgoing {
-                    trace_id: trace.id,
-                    span_id: context::random() | 1,
-                    cause,
-                    position,
-                    trace_flags: trace.flags,
-                    origin,
-                    state: OutgoingState::Decided,
-                    copies: 0,
-                    reserved: 0,
-                };
-            }
-            None => outgoing.state = OutgoingState::None,
+            );
         }
     }
 }
 
 /// The context that is to be written into the request which begins at `position`, by the task that is
-/// sending it.
+/// sending it. Where the message says itself that a request begins, turns do not matter.
 ///
 /// # Safety
 ///
 /// `flow` must point to a flow that the verifier knows.
 #[inline(always)]
-pub unsafe fn writing(socket: *const c_void, flow: *mut Flow, position: u32) -> Option<Outgoing> {
+pub unsafe fn writing(socket: *const c_void, flow: *mut Flow, position: u32) -> Outgoing {
     // SAFETY: promised by the caller.
     unsafe {
-        if (*flow).exchanges.outgoing.state == OutgoingState::Written {
-            // What was to be sent before was not, and is now tried again.
-            (*flow).exchanges.outgoing.state = OutgoingState::None;
+        let before = (*flow).exchanges.outgoing;
+        if before.state == OutgoingState::Written && before.position != position {
+            // Another request of the same call.
+            tell_outgoing(flow);
         }
-        sending(socket, flow, bpf_get_current_pid_tgid(), position, true);
-        let outgoing = &mut (*flow).exchanges.outgoing;
-        if outgoing.state != OutgoingState::Decided || outgoing.position != position {
-            return None;
-        }
-        outgoing.state = OutgoingState::Written;
-        Some(*outgoing)
+        decide(socket, flow, bpf_get_current_pid_tgid(), position, true);
+        (*flow).exchanges.outgoing.state = OutgoingState::Written;
+        (*flow).exchanges.outgoing
     }
 }
 

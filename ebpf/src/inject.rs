@@ -344,10 +344,7 @@ unsafe fn insert(
             return 0;
         } else {
             let socket = address_of(socket.cast_const().cast());
-            let Some(context) = exchange::writing(socket, flow, at) else {
-                count(Counter::HeaderNoContext);
-                return 0;
-            };
+            let context = exchange::writing(socket, flow, at);
             header(
                 &exchange::bytes_of(context.trace_id),
                 &context.span_id.to_ne_bytes(),

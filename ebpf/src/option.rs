@@ -338,13 +338,7 @@ fn reserve(ctx: &SockOpsContext, socket: *const c_void, store: &impl Store, know
         let write_seq = write_seq(socket);
         if segment_flags == 0 {
             if knows_sender {
-                exchange::sending(
-                    store.address(),
-                    flow,
-                    bpf_get_current_pid_tgid(),
-                    write_seq,
-                    false,
-                );
+                exchange::sending(store.address(), flow, bpf_get_current_pid_tgid(), write_seq);
             }
             if is_unacknowledged(ctx, flow) {
                 ask_for_room(ctx, option::LENGTH);

@@ -54,15 +54,7 @@ pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
     {
         let position = store.field(offset!(tcp_write_seq));
         // SAFETY: just found.
-        unsafe {
-            exchange::sending(
-                store.address,
-                flow,
-                bpf_get_current_pid_tgid(),
-                position,
-                false,
-            )
-        };
+        unsafe { exchange::sending(store.address, flow, bpf_get_current_pid_tgid(), position) };
     }
     0
 }
