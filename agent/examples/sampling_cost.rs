@@ -59,6 +59,7 @@ impl Feed {
             from_start: true,
             nonblocking: false,
             positions: [0; 2],
+            now: [0; 2],
             pid: 1,
             time: Timestamp(0),
         };

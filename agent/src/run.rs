@@ -251,6 +251,7 @@ fn kernel_config(config: &Config) -> KernelConfig {
         capture_bytes: bounded(config.capture.bytes),
         ring_bytes: bounded(config.capture.ring_size),
         max_connections: bounded(config.limits.connections),
+        trial: false,
         sampler: config.sampling.sampler(),
         option: if config.propagate.contains(&config::Propagate::TcpOption) {
             kernel::cgroups(&config.scope.include.cgroups)

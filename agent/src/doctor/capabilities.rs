@@ -4,6 +4,7 @@ use super::{Check, Status};
 
 /// A capability's number in `/proc/PID/status` (include/uapi/linux/capability.h).
 const DAC_READ_SEARCH: u32 = 2;
+const NET_ADMIN: u32 = 12;
 const SYS_NICE: u32 = 23;
 const SYS_PTRACE: u32 = 19;
 const SYS_ADMIN: u32 = 21;
@@ -21,7 +22,7 @@ struct Need {
     or: Option<u32>,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         number: BPF,
         name: "capability.bpf",
@@ -37,6 +38,14 @@ const NEEDS: [Need; 6] = [
         lost: "all of it",
         required: true,
         or: Some(SYS_ADMIN),
+    },
+    Need {
+        number: NET_ADMIN,
+        name: "capability.net_admin",
+        what_for: "send contexts to other hosts (CAP_NET_ADMIN)",
+        lost: "traces that go on at other hosts, but for requests that carry a header",
+        required: false,
+        or: None,
     },
     Need {
         number: SYS_NICE,
@@ -128,9 +137,10 @@ mod tests {
 
     #[test]
     fn sets() {
-        const ALL: [&str; 6] = [
+        const ALL: [&str; 7] = [
             "capability.bpf",
             "capability.perfmon",
+            "capability.net_admin",
             "capability.sys_nice",
             "capability.sys_ptrace",
             "capability.dac_read_search",
@@ -144,6 +154,7 @@ mod tests {
                 "CAP_SYS_ADMIN, which includes them, and CAP_DAC_OVERRIDE",
                 1 << SYS_ADMIN | 1 << 1,
                 &[
+                    "capability.net_admin",
                     "capability.sys_nice",
                     "capability.sys_ptrace",
                     "capability.sys_resource",
@@ -163,7 +174,7 @@ mod tests {
     #[test]
     fn unknown_sets_and_new_kernels() {
         let unknown = checks("", Some((6, 1)));
-        assert_eq!(unknown.len(), 5, "locked memory does not matter any more");
+        assert_eq!(unknown.len(), 6, "locked memory does not matter any more");
         assert!(unknown.iter().all(|check| check.status == Status::Degraded));
     }
 }

@@ -73,6 +73,7 @@ fn config(backend: Backend) -> KernelConfig {
         capture_bytes: CAPTURE_MAX as u32,
         ring_bytes: RING_BYTES,
         max_connections: 16,
+        trial: true,
         sampler: crate::sample::Sampler::default(),
         option: crate::kernel::cgroups(&[]),
         headers: None,

@@ -17,27 +17,30 @@ use tracing::debug;
 
 use super::program::{self, Loaded, ProgramReport};
 
-/// Goes through the sockets of all network namespaces once.
-pub(super) fn ask(ebpf: &mut Ebpf, btf: &Btf) -> ProgramReport {
+/// Goes through the sockets of all network namespaces once; as a trial, only loads the program.
+pub(super) fn ask(ebpf: &mut Ebpf, btf: &Btf, trial: bool) -> ProgramReport {
     ProgramReport {
         name: "existing_sockets",
         hook: "iter/tcp",
         purpose: "takes in connections that are older than the agent",
         lost: "contexts in TCP options on connections, and to listeners, that are older than the agent",
         required: false,
-        loaded: match try_ask(ebpf, btf) {
+        loaded: match try_ask(ebpf, btf, trial) {
             Ok(()) => Loaded::Attached,
             Err(error) => program::refusal(&error),
         },
     }
 }
 
-fn try_ask(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), ProgramError> {
+fn try_ask(ebpf: &mut Ebpf, btf: &Btf, trial: bool) -> Result<(), ProgramError> {
     let program: &mut Iter = ebpf
         .program_mut("existing_sockets")
         .ok_or(ProgramError::NotLoaded)?
         .try_into()?;
     program.load("tcp", btf)?;
+    if trial {
+        return Ok(());
+    }
     for namespace in namespaces() {
         let id = program.attach()?;
         let link = program.take_link(id)?;

@@ -76,6 +76,8 @@ pub struct KernelConfig {
     pub max_connections: u32,
     /// Decides about traces that begin in the kernel.
     pub sampler: Sampler,
+    /// Only to see whether it works: sockets that are there already are left as they are.
+    pub trial: bool,
     /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
     pub option: Vec<PathBuf>,
     /// Headers in requests that are sent; `None`: in no one's.
@@ -141,7 +143,7 @@ impl Kernel {
                 continue;
             }
             if !cgroups.is_empty() {
-                programs.push(existing::ask(&mut ebpf, &aya_btf));
+                programs.push(existing::ask(&mut ebpf, &aya_btf, config.trial));
             }
             let mut kernel = Self::assemble(ebpf, backend, programs, cgroups)?;
             kernel.headers = config

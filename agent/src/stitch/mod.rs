@@ -46,8 +46,7 @@ pub use ids::{IdSource, RandomIds, SequentialIds};
 use crate::metrics::{Count, Drop, Gauge, Metrics};
 use crate::model::{
     Carried, Cause, Connection, ConnectionId, Evidence, Finished, NoParent, Outcome, Parent,
-    ParserEvent, Provenance, Side, Span, SpanId, Started, Task, Timestamp,
-    TraceId,
+    ParserEvent, Provenance, Side, Span, SpanId, Started, Task, Timestamp, TraceId,
 };
 use exchange::{Arrived, Ended, Exchange, ExchangeKey};
 use parent::{Choice, Sending};

@@ -84,10 +84,19 @@ impl Sink {
         stream
     }
 
-    fn finish(self, stream: TcpStream) -> Vec<u8> {
+    fn finish(self, stream: &TcpStream) -> Vec<u8> {
         stream.shutdown(Shutdown::Write).unwrap();
         self.reader.join().unwrap()
     }
+}
+
+/// Lets time pass in which others work.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time is what is tested, and nothing has to interrupt it"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Sends pieces on a connection of their own, one write each; returns what arrives.
@@ -97,7 +106,7 @@ fn exchange(pieces: &[&[u8]]) -> Vec<u8> {
     for piece in pieces {
         stream.write_all(piece).unwrap();
     }
-    sink.finish(stream)
+    sink.finish(&stream)
 }
 
 /// Where inserted headers are.
@@ -299,7 +308,7 @@ fn after_a_chunked_body(backend: Backend) {
     let deadline = Instant::now() + PATIENCE;
     let plain = b"GET / HTTP/1.1\r\n\r\n";
     for pause in 1.. {
-        std::thread::sleep(Duration::from_millis(10 * pause));
+        pause(Duration::from_millis(10 * pause));
         stream.write_all(plain).unwrap();
         sent.extend_from_slice(plain);
         answer(&mut stream);
@@ -421,7 +430,7 @@ fn sent_from_a_file(backend: Backend) {
             nix::sys::sendfile::sendfile(&stream, &whole, Some(&mut offset), left).unwrap();
         }
         stream.write_all(after).unwrap();
-        let received = sink.finish(stream);
+        let received = sink.finish(&stream);
         let sent = [head.as_bytes(), &body, after].concat();
         assert!(
             without(&received) == sent,
@@ -463,7 +472,7 @@ fn held_back(backend: Backend) {
                 piece.len()
             );
         }
-        let received = sink.finish(stream);
+        let received = sink.finish(&stream);
         assert!(without(&received) == pieces.concat(), "{how}");
         assert!(
             how == "small buffer" || !headers(&received).is_empty(),
@@ -496,9 +505,9 @@ fn an_agent_that_is_killed(backend: Backend) {
         })
         .collect();
     let some = Duration::from_millis(300);
-    std::thread::sleep(some);
+    pause(some);
     agent.process().signal(Signal::SIGKILL).unwrap();
-    std::thread::sleep(some);
+    pause(some);
     for (stop, client, server) in clients {
         drop(stop);
         let sent = client.join().unwrap();

@@ -77,7 +77,7 @@ fn requests_without_a_body() {
                     let wanted = request(line, head, Body::Length(0));
                     assert_eq!(scanned(&text), wanted, "{text:?}");
                     // What follows changes nothing.
-                    assert_eq!(scanned(&format!("{text}{text}")), wanted, "{text:?}");
+                    assert_eq!(scanned(format!("{text}{text}")), wanted, "{text:?}");
                     // No part of it is a head.
                     for end in 0..text.len() {
                         let doubt = scanned(&text.as_bytes()[..end]).unwrap_err();
