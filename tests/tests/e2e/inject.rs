@@ -307,8 +307,8 @@ fn after_a_chunked_body(backend: Backend) {
     // between them grows.
     let deadline = Instant::now() + PATIENCE;
     let plain = b"GET / HTTP/1.1\r\n\r\n";
-    for pause in 1.. {
-        pause(Duration::from_millis(10 * pause));
+    for round in 1.. {
+        pause(Duration::from_millis(10 * round));
         stream.write_all(plain).unwrap();
         sent.extend_from_slice(plain);
         answer(&mut stream);
