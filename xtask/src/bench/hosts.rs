@@ -96,8 +96,9 @@ pub fn hosts(options: &Options) -> Result<()> {
             .with_context(|| format!("a host with Linux {series}"))?;
         for (at_a_time, requests) in LOADS {
             let score = hosts.measure(at_a_time, requests)?;
-            println!("Linux {series}, {at_a_time} at a time: {score}");
+            println!("Linux {series}, {at_a_time} at a time: {}", score.figures());
             if !is_good(&score, at_a_time) {
+                println!("{score}");
                 failed.push(format!("Linux {series}, {at_a_time} at a time"));
             }
         }
@@ -112,13 +113,25 @@ pub fn hosts(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whether all parents are right, all contexts have come over, and lone requests are whole traces:
-/// with several at a time Node's and Go's runtimes leave open which request a call is for.
+/// The share of spans, and of contexts between processes, that must be found. A kernel that is
+/// preempted in a program does not run it for another task on that processor; emulated processors are
+/// slow enough for that to happen.
+const AIM: f64 = 0.99;
+
+/// Whether no parent is wrong, contexts have come over, and lone requests are whole traces: with
+/// several at a time Node's and Go's runtimes leave open which request a call is for.
 fn is_good(score: &Score, at_a_time: usize) -> bool {
+    if at_a_time == 1 {
+        return score.is_exact();
+    }
+    let asserted = score.asserted();
     let servers = score.kinds.get(&Kind::Server).copied().unwrap_or_default();
-    score.is_true()
-        && servers.asserted.right == servers.true_parents
-        && (at_a_time > 1 || score.is_exact())
+    let enough = |some: usize, all: usize| some as f64 >= AIM * all as f64;
+    asserted.right + asserted.dangling == asserted.all
+        && score.false_merges == 0
+        && score.surplus == 0
+        && enough(score.found, score.exchanges)
+        && enough(servers.asserted.right, servers.true_parents)
 }
 
 /// Sets up what is missing, and becomes this program again: as root, and told where things are.
@@ -287,21 +300,28 @@ impl Hosts {
     }
 }
 
-/// What runs on the other host: services, and then the agent. The agent's spans come to this process
-/// as the machine's output, so what services print goes with the agent's log.
+/// What runs on the other host: the agent and, once it traces, services: kernels before 6.12 take no
+/// contexts on what was listening before. The agent's spans come to this process as the machine's
+/// output, so what services print goes with the agent's log.
 fn script(
     services: &[Command],
     agent: &Path,
     metrics: SocketAddr,
     arguments: &[String],
 ) -> Result<[OsString; 3]> {
+    const LOG: &str = "/tmp/agent.log";
     let mut run = Command::new(agent);
     run.args(["run", "--output", "json", "--metrics-address"]);
     run.arg(metrics.to_string()).args(arguments);
-    let mut script = String::new();
+    let mut script = format!(
+        "touch {LOG}; tail -f {LOG} >&2 &\n\
+         ({}) 2>{LOG} & agent=$!\n\
+         until grep -q 'clew is tracing' {LOG}; do kill -0 $agent || exit; sleep 0.5; done\n",
+        shell_line(&run)?
+    );
     for service in services {
         script += &format!("({}) >&2 &\n", shell_line(service)?);
     }
-    script += &shell_line(&run)?;
+    script += "wait $agent";
     Ok(["sh".into(), "-c".into(), script.into()])
 }
