@@ -140,7 +140,7 @@ impl Served {
 /// A number that several processors may add to at a time. `core`'s atomics have no addition for this
 /// target, because it lacks compare-and-swap before kernel 5.12.
 #[repr(transparent)]
-struct Shared(UnsafeCell<u64>);
+pub struct Shared(UnsafeCell<u64>);
 
 // SAFETY: it is read and written whole, and added to by one instruction.
 unsafe impl Sync for Shared {}
@@ -151,13 +151,13 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn load(&self) -> u64 {
+    pub fn load(&self) -> u64 {
         // SAFETY: aligned, and never gone while a program runs.
         unsafe { core::ptr::read_volatile(self.0.get()) }
     }
 
     #[inline(always)]
-    fn add(&self, amount: u64) {
+    pub fn add(&self, amount: u64) {
         // SAFETY: as above.
         unsafe {
             asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) self.0.get(), in(reg) amount);
