@@ -30,6 +30,9 @@ table! {
     Drop {
         /// A chunk found the ring buffer full (counted in the kernel).
         ChunkRingFull = ("kernel", "chunk_ring_full"),
+        /// A chunk came while another was being recorded on that processor, by a program that had been
+        /// interrupted: kernels from 7.0 on let other tasks run meanwhile (counted in the kernel).
+        ChunkPreempted = ("kernel", "chunk_preempted"),
         /// A connection, state or process event found the ring buffer full.
         EventRingFull = ("kernel", "event_ring_full"),
         /// No state could be kept for a socket in the kernel: it is not traced.

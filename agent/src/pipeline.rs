@@ -308,6 +308,7 @@ impl Pipeline {
         let counters = self.kernel.counters();
         for (counter, drop) in [
             (Counter::ChunkRingFull, Drop::ChunkRingFull),
+            (Counter::ChunkPreempted, Drop::ChunkPreempted),
             (Counter::EventRingFull, Drop::EventRingFull),
             (Counter::SocketStateFull, Drop::SocketStateFull),
             (Counter::OptionNoRoom, Drop::OptionNoRoom),

@@ -23,6 +23,8 @@ macro_rules! counters {
 counters! {
     /// Chunks lost because the ring buffer was full.
     ChunkRingFull = "chunk_ring_full",
+    /// Chunks lost because a program that was recording another was interrupted by this one.
+    ChunkPreempted = "chunk_preempted",
     /// Connection, state and process events lost because the ring buffer was full.
     EventRingFull = "event_ring_full",
     /// Chunks whose bytes could not be read (sendfile, splice, io_uring, faults).

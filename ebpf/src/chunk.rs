@@ -24,7 +24,7 @@ use clew_common::{
 use crate::{
     buffer::Buffer,
     connection::{Positions, announce},
-    context,
+    context::{self, Shared},
     counter::count,
     exchange::{self, Moved},
     flow::{
@@ -41,6 +41,25 @@ use crate::{
 pub struct Record {
     header: Chunk,
     pub data: [u8; 2 * CAPTURE_MAX],
+    makers: Shared,
+}
+
+impl Record {
+    /// Whether this program may use the record. Since Linux 7.0 another task can run in the middle of
+    /// a tracepoint's program, and in it the program of another tracepoint.
+    ///
+    /// One step, so that of two programs at most one is told so.
+    #[inline(always)]
+    fn take(&self) -> bool {
+        self.makers.add(1);
+        self.makers.load() == 1
+    }
+
+    /// Ends a use, or an attempt at one.
+    #[inline(always)]
+    fn give(&self) {
+        self.makers.add(1u64.wrapping_neg());
+    }
 }
 
 /// The record that is being made on this processor.
@@ -278,6 +297,14 @@ unsafe fn submit(
     let Some(record) = RECORD.get_ptr_mut(0) else {
         return;
     };
+    // SAFETY: the slot is this processor's own.
+    unsafe {
+        if !(*record).take() {
+            (*record).give();
+            count(Counter::ChunkPreempted);
+            return;
+        }
+    }
     let wanted = if length < capture_bytes() {
         length
     } else {
@@ -288,8 +315,7 @@ unsafe fn submit(
     } else {
         wanted
     };
-    // SAFETY: the slot is this processor's own, and the kernel does not run this program twice at
-    // a time on one processor (it counts a missed run instead, which the agent reads).
+    // SAFETY: the slot is this processor's own, and just taken.
     unsafe {
         let captured = if wanted == 0 {
             0
@@ -330,5 +356,6 @@ unsafe fn submit(
             size_of::<Chunk>() as u32 + captured,
             Counter::ChunkRingFull,
         );
+        (*record).give();
     }
 }

@@ -36,6 +36,12 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// In place of one where there is none.
+    pub const NONE: Self = Self {
+        id: [0; 2],
+        flags: 0,
+    };
+
     /// A trace that begins now.
     #[inline(always)]
     pub fn begun() -> Self {
@@ -134,7 +140,7 @@ impl Served {
 /// A number that several processors may add to at a time. `core`'s atomics have no addition for this
 /// target, because it lacks compare-and-swap before kernel 5.12.
 #[repr(transparent)]
-struct Shared(UnsafeCell<u64>);
+pub struct Shared(UnsafeCell<u64>);
 
 // SAFETY: it is read and written whole, and added to by one instruction.
 unsafe impl Sync for Shared {}
@@ -145,13 +151,13 @@ impl Shared {
     }
 
     #[inline(always)]
-    fn load(&self) -> u64 {
+    pub fn load(&self) -> u64 {
         // SAFETY: aligned, and never gone while a program runs.
         unsafe { core::ptr::read_volatile(self.0.get()) }
     }
 
     #[inline(always)]
-    fn add(&self, amount: u64) {
+    pub fn add(&self, amount: u64) {
         // SAFETY: as above.
         unsafe {
             asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) self.0.get(), in(reg) amount);
@@ -266,6 +272,15 @@ const TRIAL: u64 = 64;
 #[btf_map]
 static PROCESSES: HashMap<u32, Process, 16384> = HashMap::new();
 
+/// What is put into [`PROCESSES`] and [`TASKS`] at first. Not made on the stack, of which the programs
+/// have 512 bytes with all that they call.
+static UNKNOWN: Process = Process {
+    open: Sum::new(),
+    flags: Shared::new(0),
+    opened: Shared::new(0),
+};
+static NOTHING_SERVED: Sum = Sum::new();
+
 /// Tasks that have served a request, by process and thread id, until they end.
 #[btf_map]
 static TASKS: HashMap<u64, Sum, 32768> = HashMap::new();
@@ -288,22 +303,15 @@ fn habits(pid: u32) -> u32 {
 
 #[inline(always)]
 fn mark(pid: u32, flags: u64) {
-    match process(pid) {
+    if process(pid).is_none() {
+        // Another processor may have been faster; its entry will do.
+        let _ = PROCESSES.insert(pid, &UNKNOWN, u64::from(BPF_NOEXIST));
+    }
+    if let Some(process) = process(pid) {
         // The same flag is not set twice: that would need a read-modify-write which 5.10 lacks.
-        Some(process) => {
-            let missing = flags & !process.flags.load();
-            if missing != 0 {
-                process.flags.add(missing);
-            }
-        }
-        None => {
-            let new = Process {
-                open: Sum::new(),
-                flags: Shared::new(flags),
-                opened: Shared::new(0),
-            };
-            // Another processor may have been faster; its entry will do.
-            let _ = PROCESSES.insert(pid, new, u64::from(BPF_NOEXIST));
+        let missing = flags & !process.flags.load();
+        if missing != 0 {
+            process.flags.add(missing);
         }
     }
 }
@@ -466,7 +474,7 @@ pub fn begin(caller: u64, served: &Served) {
         process.opened.add(1);
     }
     if task(caller).is_none() {
-        let _ = TASKS.insert(caller, Sum::new(), u64::from(BPF_NOEXIST));
+        let _ = TASKS.insert(caller, &NOTHING_SERVED, u64::from(BPF_NOEXIST));
     }
     if let Some(task) = task(caller) {
         task.add(served, 1);

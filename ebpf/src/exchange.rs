@@ -173,7 +173,8 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
     // SAFETY: promised by the caller.
     unsafe {
         let exchanges = &mut (*flow).exchanges;
-        let mut came = None;
+        // It has a value in every case: kernels before 6.3 refuse to copy what was never written.
+        let (mut came, mut came_with) = (false, Trace::NONE);
         for arrived in &mut exchanges.arrived {
             if arrived.flags & WAITS == 0 {
                 continue;
@@ -191,7 +192,7 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
                 );
                 arrived.flags = 0;
                 if into == 0 {
-                    came = Some(trace);
+                    (came, came_with) = (true, trace);
                 }
             } else if into > i32::MAX as u32 {
                 // What it came with has been passed over.
@@ -217,15 +218,14 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
         let nonblocking = socket::is_nonblocking(store.address());
         let id = (*flow).id;
         let served = match (message::context(bytes), came) {
-            (Context::Of(trace), _) | (Context::None | Context::Unseen, Some(trace)) => {
-                Served::new(trace, id, nonblocking)
-            }
-            (Context::None, None) => {
+            (Context::Of(trace), _) => Served::new(trace, id, nonblocking),
+            (_, true) => Served::new(came_with, id, nonblocking),
+            (Context::None, false) => {
                 let trace = Trace::begun();
                 tell(id, moved.position, trace, 0, BEGUN, 0);
                 Served::new(trace, id, nonblocking)
             }
-            (Context::Unseen, None) => Served::unseen(id),
+            (Context::Unseen, false) => Served::unseen(id),
         };
         (*flow).exchanges.served = served;
         (*flow).exchanges.task = moved.caller;

@@ -20,7 +20,7 @@ mod tap;
 pub use cgroup::Cgroup;
 pub use deadline::Deadline;
 pub use impairment::Impairment;
-pub use machine::{Machine, kernel_image};
+pub use machine::{Machine, kernel_image, shell_line};
 pub use namespace::Namespace;
 pub use network::{Host, Network};
 pub use node::{Node, Pod};

@@ -1,6 +1,6 @@
 //! Virtual machines: this host's files on another kernel.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -129,6 +129,40 @@ pub fn kernel_image(directory: &Path) -> Result<PathBuf> {
     Ok(found.remove(0))
 }
 
+/// A command as a line of shell that becomes its program: for what is to run beside another in a
+/// machine, which takes one command.
+///
+/// # Errors
+/// When a part of it is not UTF-8.
+pub fn shell_line(command: &Command) -> Result<String> {
+    let word = |word: &OsStr| {
+        let word = word
+            .to_str()
+            .with_context(|| format!("{}: not UTF-8", word.display()))?;
+        Ok::<_, anyhow::Error>(quoted(word))
+    };
+    let mut line = String::new();
+    if let Some(directory) = command.get_current_dir() {
+        line += &format!("cd {} && ", word(directory.as_os_str())?);
+    }
+    line += "exec env";
+    for (name, value) in command.get_envs() {
+        let mut assigned = name.to_owned();
+        assigned.push("=");
+        match value {
+            Some(value) => {
+                assigned.push(value);
+                line += &format!(" {}", word(&assigned)?);
+            }
+            None => line += &format!(" -u {}", word(name)?),
+        }
+    }
+    for part in std::iter::once(command.get_program()).chain(command.get_args()) {
+        line += &format!(" {}", word(part)?);
+    }
+    Ok(line)
+}
+
 /// A word as the shell reads it back.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
@@ -147,6 +181,27 @@ mod tests {
                 .unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
         }
+    }
+
+    #[test]
+    fn a_line_of_shell_is_its_command() {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                "printf '%s %s %s' \"$1\" \"$GIVEN\" \"$PWD\"",
+                "x",
+                "it's",
+            ])
+            .env("GIVEN", "two words")
+            .env_remove("HOME")
+            .current_dir("/");
+        let line = shell_line(&command).unwrap();
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            "it's two words /"
+        );
     }
 
     #[test]

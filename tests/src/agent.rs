@@ -90,7 +90,6 @@ impl Agent {
     /// # Errors
     /// When it does not come to tracing; with what it wrote.
     pub fn start_into(store: &Arc<Store>, binary: &Path, arguments: &[&str]) -> Result<Self> {
-        let directory = clew_testbed::temp_dir()?;
         let metrics = free_address()?;
         let mut command = Command::new("setpriv");
         command
@@ -105,9 +104,23 @@ impl Agent {
             .env_remove("CLEW_TEST_PYTHON")
             .env_remove("CLEW_TEST_COLLECTOR")
             .env_remove("CLEW_TEST_JAVA_AGENT")
-            .env_remove("CLEW_TEST_OUTAGE")
-            .stderr(File::create(directory.path().join("agent.log"))?);
+            .env_remove("CLEW_TEST_OUTAGE");
+        Self::start_by(command, store, metrics, Self::START)
+    }
 
+    /// Starts an agent by a command that passes on what the agent (`run --output json`) writes, and
+    /// waits until it traces. Its metrics are at `metrics`, for whoever calls [`Agent::check`].
+    ///
+    /// # Errors
+    /// When it does not come to tracing in time; with what it wrote.
+    pub fn start_by(
+        mut command: Command,
+        store: &Arc<Store>,
+        metrics: SocketAddr,
+        within: Duration,
+    ) -> Result<Self> {
+        let directory = clew_testbed::temp_dir()?;
+        command.stderr(File::create(directory.path().join("agent.log"))?);
         let store = Arc::clone(store);
         let faults = Arc::<Mutex<Vec<String>>>::default();
         let (started, process) = mpsc::channel();
@@ -129,12 +142,12 @@ impl Agent {
             metrics,
             directory,
         };
-        agent.wait_until_tracing()?;
+        agent.wait_until_tracing(within)?;
         Ok(agent)
     }
 
-    fn wait_until_tracing(&self) -> Result<()> {
-        let tracing = Deadline::after(Self::START).poll(|| {
+    fn wait_until_tracing(&self, within: Duration) -> Result<()> {
+        let tracing = Deadline::after(within).poll(|| {
             let ended = self.process.has_ended();
             let ready = self.log().contains("clew is tracing");
             (ready || ended).then_some(ready)

@@ -7,6 +7,7 @@ mod cpu;
 mod document;
 mod fidelity;
 mod floor;
+mod hosts;
 mod load;
 mod machine;
 mod otlp;
@@ -29,6 +30,9 @@ pub enum Bench {
     /// Whether the parents are right: real services whose truth is known, at one to many requests at
     /// a time, on one host and on several, beside what simple ways would give. Needs root.
     Fidelity(fidelity::Options),
+    /// Whether traces hold together between this machine and one with another kernel: a chain of five
+    /// services in four languages over both, an agent on each. Needs root.
+    Hosts(hosts::Options),
 }
 
 /// Measures.
@@ -39,5 +43,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Overhead(options) => overhead::overhead(options),
         Bench::Fidelity(options) => fidelity::fidelity(options),
+        Bench::Hosts(options) => hosts::hosts(options),
     }
 }

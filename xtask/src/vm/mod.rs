@@ -14,7 +14,7 @@ use clew_testbed::{Deadline, Machine, Process, Tap};
 use nix::sys::signal::Signal;
 
 use crate::setup;
-pub use kernels::named;
+pub use kernels::{Kernel, named};
 
 /// What `cargo xtask vm` can be told.
 #[derive(clap::Args)]
@@ -138,7 +138,7 @@ pub fn run(machine: &Machine<'_>, program: &[OsString]) -> Result<ExitStatus> {
 }
 
 /// The command, started in a namespace that is not this process's to keep.
-fn in_namespace(namespace: &str, command: &Command) -> Command {
+pub fn in_namespace(namespace: &str, command: &Command) -> Command {
     let mut inside = Command::new("ip");
     inside.args(["netns", "exec", namespace]);
     inside.arg(command.get_program()).args(command.get_args());
