@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md and
-//! docs/fidelity.md.
+//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md,
+//! docs/fidelity.md and docs/harm.md.
 
 mod agent;
 mod cell;
@@ -7,6 +7,7 @@ mod cpu;
 mod document;
 mod fidelity;
 mod floor;
+mod harm;
 mod load;
 mod machine;
 mod otlp;
@@ -29,6 +30,9 @@ pub enum Bench {
     /// Whether the parents are right: real services whose truth is known, at one to many requests at
     /// a time, on one host and on several, beside what simple ways would give. Needs root.
     Fidelity(fidelity::Options),
+    /// Whether sending contexts along harms anybody: throughput, latency, failed requests and resets,
+    /// in each way and without Clew, in turn. Needs two processors and root.
+    Harm(harm::Options),
 }
 
 /// Measures.
@@ -39,5 +43,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Overhead(options) => overhead::overhead(options),
         Bench::Fidelity(options) => fidelity::fidelity(options),
+        Bench::Harm(options) => harm::harm(options),
     }
 }
