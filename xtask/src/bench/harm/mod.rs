@@ -32,6 +32,9 @@ const COUNTED: Duration = Duration::from_millis(1100);
 /// They stand still within this time after the last load.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// Before the loads that are measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// From the end of a kernel program's owner until the program has gone, at most.
 const FREED: Duration = Duration::from_secs(3);
 
@@ -110,8 +113,6 @@ fn measure(options: &Options, agent: &Path, stop: &AtomicBool) -> Result<Results
         directory: temp_dir()?,
     };
     let start = Instant::now();
-    // Warm: files are cached, processors are awake.
-    bench.scene.load(Traffic::Proxy, Duration::from_secs(1))?;
     let mut results = Results {
         machine: Machine::this(),
         quick: options.quick,
@@ -157,7 +158,7 @@ pub struct Cell {
     drops: Drops,
     /// Why this kernel's self-test says that headers are not safe.
     flaw: Option<String>,
-    /// Whether kernel programs of others were attached to hooks like the agent's.
+    /// Whether kernel programs of others were attached to hooks like the agent's, before or after.
     disturbed: bool,
 }
 
@@ -172,8 +173,7 @@ struct Sent {
 
 impl Bench<'_> {
     fn cell(&self, mode: Mode) -> Result<Cell> {
-        // The kernel takes its time to free what the last agent left.
-        let freed = Deadline::after(FREED).poll(|| (floor::strangers() == 0).then_some(()));
+        let alone = is_alone();
         let agent = mode.arguments().map(|arguments| {
             // The scope is also where contexts are sent along.
             let scope = ["--include-cgroup", self.scene.cgroup()];
@@ -191,9 +191,14 @@ impl Bench<'_> {
             sent: Vec::new(),
             drops: Drops::new(),
             flaw: None,
-            disturbed: freed.is_none(),
+            disturbed: false,
         };
-        let mut before = Sent::default();
+        // An agent that has just started takes in what is there, on the client's processor.
+        self.scene.load(Traffic::Server, WARM_UP)?;
+        let mut before = match &agent {
+            Some(agent) => still(COUNTED, SETTLED, || Sent::of(agent))?,
+            None => Sent::default(),
+        };
         for traffic in Traffic::ALL {
             let outcome = self.scene.load(traffic, self.load);
             cell.outcomes
@@ -216,8 +221,17 @@ impl Bench<'_> {
             });
             agent.stop()?;
         }
+        cell.disturbed = !alone || !is_alone();
         Ok(cell)
     }
+}
+
+/// Whether no agent of others traces this host; one of ours has ended by now. Two agents with TCP
+/// options are in each other's way: only one can write its own.
+fn is_alone() -> bool {
+    // The kernel takes its time to free what an agent leaves.
+    let freed = Deadline::after(FREED).poll(|| (floor::strangers() == 0).then_some(()));
+    freed.is_some()
 }
 
 impl Sent {

@@ -166,7 +166,8 @@ pub fn markdown(results: &Results) -> String {
     let disturbed = cells().filter(|cell| cell.disturbed).count();
     if disturbed > 0 {
         text.push_str(&format!(
-            "- In {disturbed} of {} measurements kernel programs of others were attached too.\n",
+            "- In {disturbed} of {} measurements kernel programs of others were attached too: another \
+             agent takes time, and may write its options in the place of these.\n",
             cells().count()
         ));
     }
