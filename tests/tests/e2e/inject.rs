@@ -312,7 +312,7 @@ fn after_a_chunked_body(backend: Backend) {
         stream.write_all(plain).unwrap();
         sent.extend_from_slice(plain);
         answer(&mut stream);
-        if pause == 12 {
+        if round == 12 {
             break;
         }
         assert!(Instant::now() < deadline);

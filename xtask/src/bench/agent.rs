@@ -19,7 +19,8 @@ const START: Duration = Duration::from_secs(10);
 /// It promises to leave within 2 s.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// `clew run` on the processor that is not the server's, tracing the whole host.
+/// `clew run` on the processor that is not the server's; it traces the whole host, if it is told
+/// nothing else.
 pub struct Agent {
     process: Process,
     family: Family,
@@ -30,11 +31,11 @@ pub struct Agent {
 pub type Drops = BTreeMap<String, u64>;
 
 impl Agent {
-    /// Starts it and waits until it traces.
+    /// Starts it, with more arguments for `clew run`, and waits until it traces.
     ///
     /// # Errors
     /// When it does not, with what it wrote.
-    pub fn start(binary: &Path, endpoint: &str, directory: &Path) -> Result<Self> {
+    pub fn start(binary: &Path, endpoint: &str, more: &[&str], directory: &Path) -> Result<Self> {
         let metrics = free_port()?;
         let binary = binary.to_str().context("a path in UTF-8")?;
         let mut command = cpu::pinned(cpu::REST, binary);
@@ -45,6 +46,7 @@ impl Agent {
             "--metrics-address",
             &metrics.to_string(),
         ]);
+        command.args(more);
         // Defaults are measured, not the settings that whoever runs this has in the environment.
         command
             .env_clear()
@@ -86,6 +88,15 @@ impl Agent {
     /// # Errors
     /// When that does not answer.
     pub fn drops(&self) -> Result<Drops> {
+        let text = self.metrics()?;
+        drops(&text).with_context(|| format!("no drop counters in:\n{text}"))
+    }
+
+    /// What it says of itself, at its Prometheus endpoint.
+    ///
+    /// # Errors
+    /// When that does not answer.
+    pub fn metrics(&self) -> Result<String> {
         let scrape = || -> Result<String> {
             let mut stream = TcpStream::connect(self.metrics)?;
             stream.set_read_timeout(Some(START))?;
@@ -97,8 +108,12 @@ impl Agent {
             stream.read_to_string(&mut text)?;
             Ok(text)
         };
-        let text = scrape().context("reading the agent's metrics")?;
-        drops(&text).with_context(|| format!("no drop counters in:\n{text}"))
+        scrape().context("reading the agent's metrics")
+    }
+
+    /// What it has written.
+    pub fn output(&self) -> String {
+        self.process.output()
     }
 
     /// Asks it to leave, as a person would, and waits for it.

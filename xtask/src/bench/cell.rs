@@ -281,6 +281,7 @@ impl Bench {
         Agent::start(
             &self.agent,
             &self.receiver.endpoint(),
+            &[],
             self.directory.path(),
         )
     }

@@ -1,12 +1,29 @@
 //! Results in documents.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
+
+use crate::workspace;
+
+/// Writes down what a bench found, in a document of the repository.
+///
+/// # Errors
+/// When the document is missing, or has no place for it.
+pub fn write(document: &str, bench: &str, section: &str) -> Result<()> {
+    let file = workspace::root().join(document);
+    let before =
+        fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    fs::write(&file, replace(&before, bench, section)?)?;
+    println!("written to {}", file.display());
+    Ok(())
+}
 
 /// Puts a section in the place of the one that the same bench wrote before.
 ///
 /// # Errors
 /// When the document has no place for it.
-pub fn replace(document: &str, bench: &str, section: &str) -> Result<String> {
+fn replace(document: &str, bench: &str, section: &str) -> Result<String> {
     let command = format!("`cargo xtask bench {bench} --write`");
     let begin = format!("<!-- Written by {command}. -->");
     let end = format!("<!-- End of what is written by {command}. -->");

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md and
-//! docs/fidelity.md.
+//! `cargo xtask bench`: measurements. What they found is in docs/measurements.md,
+//! docs/fidelity.md and docs/harm.md.
 
 mod agent;
 mod cell;
@@ -7,6 +7,7 @@ mod cpu;
 mod document;
 mod fidelity;
 mod floor;
+mod harm;
 mod hosts;
 mod load;
 mod machine;
@@ -33,6 +34,9 @@ pub enum Bench {
     /// Whether traces hold together between this machine and one with another kernel: a chain of five
     /// services in four languages over both, an agent on each. Needs root.
     Hosts(hosts::Options),
+    /// Whether sending contexts along harms anybody: throughput, latency, failed requests and resets,
+    /// in each way and without Clew, in turn. Needs two processors and root.
+    Harm(harm::Options),
 }
 
 /// Measures.
@@ -44,5 +48,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Overhead(options) => overhead::overhead(options),
         Bench::Fidelity(options) => fidelity::fidelity(options),
         Bench::Hosts(options) => hosts::hosts(options),
+        Bench::Harm(options) => harm::harm(options),
     }
 }

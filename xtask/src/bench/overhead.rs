@@ -1,6 +1,5 @@
 //! `cargo xtask bench overhead`: the plan of the measurement.
 
-use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::machine::Machine;
 use super::report::{self, Results};
 use super::workload::{Server, Workload};
 use crate::build::{self, Profile};
-use crate::{command, ebpf, setup, workspace};
+use crate::{command, ebpf, setup};
 
 /// What `cargo xtask bench overhead` can be told.
 #[derive(clap::Args)]
@@ -94,11 +93,7 @@ pub fn overhead(options: &Options) -> Result<()> {
     let text = report::markdown(&results);
     println!("\n{text}");
     if options.write {
-        let file = workspace::root().join("docs/measurements.md");
-        let before =
-            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        fs::write(&file, document::replace(&before, "overhead", &text)?)?;
-        println!("written to {}", file.display());
+        document::write("docs/measurements.md", "overhead", &text)?;
     }
     Ok(())
 }

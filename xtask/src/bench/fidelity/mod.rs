@@ -5,7 +5,6 @@ mod cell;
 mod report;
 mod world;
 
-use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use nix::sys::signal::Signal;
 use super::document;
 use super::machine::Machine;
 use crate::build::{self, Profile};
-use crate::{command, setup, workspace};
+use crate::{command, setup};
 use axes::{Design, Topology};
 use cell::Cell;
 use report::Results;
@@ -79,11 +78,7 @@ pub fn fidelity(options: &Options) -> Result<()> {
     let text = report::markdown(&results);
     println!("\n{text}");
     if options.write {
-        let file = workspace::root().join("docs/fidelity.md");
-        let before =
-            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        fs::write(&file, document::replace(&before, "fidelity", &text)?)?;
-        println!("written to {}", file.display());
+        document::write("docs/fidelity.md", "fidelity", &text)?;
     }
     let wrong = results.cells.iter().filter(|cell| !cell.is_true()).count();
     ensure!(
