@@ -146,15 +146,12 @@ pub fn shell_line(command: &Command) -> Result<String> {
         line += &format!("cd {} && ", word(directory.as_os_str())?);
     }
     line += "exec env";
+    for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+        line += &format!(" -u {}", word(name)?);
+    }
     for (name, value) in command.get_envs() {
-        let mut assigned = name.to_owned();
-        assigned.push("=");
-        match value {
-            Some(value) => {
-                assigned.push(value);
-                line += &format!(" {}", word(&assigned)?);
-            }
-            None => line += &format!(" -u {}", word(name)?),
+        if let Some(value) = value {
+            line += &format!(" {}={}", word(name)?, word(value)?);
         }
     }
     for part in std::iter::once(command.get_program()).chain(command.get_args()) {

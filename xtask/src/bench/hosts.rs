@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clew_testbed::{Cgroup, Deadline, Host, Machine, Network, Process, Tap, shell_line};
-use clew_tests::metrics::Metrics;
 use clew_tests::plan::{Call, Hop, Request};
 use clew_tests::score::Score;
 use clew_tests::service::{Runtime, python_program};
@@ -95,15 +94,16 @@ pub fn hosts(options: &Options) -> Result<()> {
         let hosts = Hosts::start(kernel, agent, &options.arguments)
             .with_context(|| format!("a host with Linux {series}"))?;
         for (at_a_time, requests) in LOADS {
+            let before = hosts.drops()?;
             let score = hosts.measure(at_a_time, requests)?;
-            println!("Linux {series}, {at_a_time} at a time: {}", score.figures());
-            if !is_good(&score, at_a_time) {
+            let drops = agent::added(&before, &hosts.drops()?);
+            let figures = score.figures();
+            println!("Linux {series}, {at_a_time} at a time: {figures}; drops: {drops:?}");
+            if !is_good(&score, at_a_time, !drops.is_empty()) {
                 println!("{score}");
                 failed.push(format!("Linux {series}, {at_a_time} at a time"));
             }
         }
-        let [here, other] = hosts.drops()?;
-        println!("Linux {series}, dropped there: {other:?}, here: {here:?}");
     }
     ensure!(
         failed.is_empty(),
@@ -113,25 +113,25 @@ pub fn hosts(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The share of spans, and of contexts between processes, that must be found. A kernel that is
-/// preempted in a program does not run it for another task on that processor; emulated processors are
-/// slow enough for that to happen.
-const AIM: f64 = 0.99;
+/// The share of spans, and of contexts between processes, that must be there where agents have counted
+/// drops: emulated processors are so slow that kernels are interrupted in programs, and leave out
+/// others for that.
+const AIM: f64 = 0.95;
 
-/// Whether no parent is wrong, contexts have come over, and lone requests are whole traces: with
-/// several at a time Node's and Go's runtimes leave open which request a call is for.
-fn is_good(score: &Score, at_a_time: usize) -> bool {
-    if at_a_time == 1 {
-        return score.is_exact();
-    }
+/// Whether no parent is wrong, nothing is missing that was not counted as dropped, contexts have come
+/// over, and lone requests are whole traces: with several at a time Node's and Go's runtimes leave open
+/// which request a call is for.
+fn is_good(score: &Score, at_a_time: usize, dropped: bool) -> bool {
     let asserted = score.asserted();
     let servers = score.kinds.get(&Kind::Server).copied().unwrap_or_default();
-    let enough = |some: usize, all: usize| some as f64 >= AIM * all as f64;
+    let share = if dropped { AIM } else { 1.0 };
+    let enough = |some: usize, all: usize| some as f64 >= share * all as f64;
     asserted.right + asserted.dangling == asserted.all
         && score.false_merges == 0
         && score.surplus == 0
         && enough(score.found, score.exchanges)
         && enough(servers.asserted.right, servers.true_parents)
+        && (at_a_time > 1 || enough(score.exact_traces, score.requests))
 }
 
 /// Sets up what is missing, and becomes this program again: as root, and told where things are.
@@ -244,15 +244,17 @@ impl Hosts {
             .with_context(|| format!("nothing listens {}", log()))
     }
 
-    /// What the agents, this host's first, say that they lost.
-    fn drops(&self) -> Result<[Drops; 2]> {
+    /// What both agents say that they lost.
+    fn drops(&self) -> Result<Drops> {
         let here = self.here.check()?;
         let other = self.host.namespace.enter(|| self.other.check())??;
-        let read = |metrics: &Metrics| -> Result<Drops> {
-            let all = agent::drops(metrics.text()).context("no drop counters")?;
-            Ok(all.into_iter().filter(|&(_, count)| count > 0).collect())
-        };
-        Ok([read(&here)?, read(&other)?])
+        let mut sum = Drops::new();
+        for metrics in [here, other] {
+            for (reason, count) in agent::drops(metrics.text()).context("no drop counters")? {
+                *sum.entry(reason).or_default() += count;
+            }
+        }
+        Ok(sum)
     }
 
     /// Sends requests, so many at a time, and compares the spans of both agents with the truth.
