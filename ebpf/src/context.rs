@@ -388,6 +388,12 @@ impl Process {
         self.flags.load() & CALLS != 0 || self.opened.load() < TRIAL
     }
 
+    /// Whether it surely serves nothing at present.
+    #[inline(always)]
+    fn is_idle(&self, pid: u32) -> bool {
+        self.is_followed() && self.is_settled(habits(pid)) && self.open.count.load() == 0
+    }
+
     /// Whether everything that it serves is known here.
     #[inline(always)]
     fn is_settled(&self, habits: u32) -> bool {
@@ -426,7 +432,7 @@ pub fn begun(parent: u64, child: u64) {
                     connection: seen.one.connection,
                     alone: if alone { process.opened.load() } else { 0 },
                 }
-            } else if is_process && process.flags.load() & SERVES != 0 {
+            } else if is_process && process.flags.load() & SERVES != 0 && !process.is_idle(pid) {
                 // What the creator serves is not known here, because its process has not sent
                 // anything itself for long, or serves more than one: whose the new process is, the
                 // agent knows.
