@@ -583,6 +583,13 @@ pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
     if !settled {
         return None;
     }
+    if on_task.number > 1
+        && (on_task.one.flags / NONBLOCKING) as u16 == 0
+        && habits & habit::MULTIPLEXES_BLOCKING == 0
+    {
+        // No thread serves two connections that block: one is over, and its end was not seen here.
+        return None;
+    }
     if on_task.number > 1 || in_process.number > 1 {
         return Some(Decision::nothing(AMBIGUOUS));
     }
