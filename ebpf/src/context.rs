@@ -2,8 +2,8 @@
 //! send. The agent's rules are the same (`agent/src/stitch/parent.rs`); here they are decided while
 //! the bytes are leaving, because the context leaves with them.
 //!
-//! Followed are only processes that serve requests and send some too: others pay one look-up per
-//! request at most.
+//! Followed are processes that send requests, and others until they have served [`TRIAL`] without
+//! sending one: from then on they pay one look-up per request.
 //!
 //! **Sums.** A task or a process may serve any number of requests, and what matters is only whether
 //! it is exactly one, and which. So nothing is listed: what is served is added up, word by word, and

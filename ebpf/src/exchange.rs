@@ -16,6 +16,7 @@ use crate::{
     context::{self, Decision, Served, Trace},
     counter::count,
     flow::{Flow, Store, UNIX},
+    kernel::offset,
     message::{self, Bytes, Context, Ending},
     output, socket,
 };
@@ -53,7 +54,8 @@ pub struct Exchanges {
     pub next: u32,
     /// A request with a context has arrived without being sent again.
     pub confirmed: u32,
-    pub reserved: u32,
+    /// Sequence number from which on what is sent is the open exchange's response.
+    answer_from: u32,
 }
 
 /// Requests whose contexts may wait to be read at a time; of more, the oldest is overwritten.
@@ -129,7 +131,7 @@ impl Exchanges {
         turn: Turn::Nothing,
         next: 0,
         confirmed: 0,
-        reserved: 0,
+        answer_from: 0,
     };
 }
 
@@ -230,6 +232,7 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
         (*flow).exchanges.served = served;
         (*flow).exchanges.task = moved.caller;
         (*flow).exchanges.response = NOT_BEGUN;
+        (*flow).exchanges.answer_from = store.field(offset!(tcp_write_seq));
         context::begin(moved.caller, &served);
     }
 }
@@ -241,6 +244,13 @@ unsafe fn sent(flow: *mut Flow, moved: Moved, bytes: Bytes) {
         if (*flow).flags & CONNECTED != 0 {
             tell_outgoing(flow);
             (*flow).exchanges.turn = Turn::Sent;
+            return;
+        }
+        if (*flow).exchanges.task != 0
+            && (moved.position.wrapping_sub((*flow).exchanges.answer_from) as i32) < 0
+        {
+            // The hook of a send fires after it. The client has had this one, and another thread has
+            // read its next request meanwhile: these are the last answer's bytes.
             return;
         }
         let left = (*flow).exchanges.response;

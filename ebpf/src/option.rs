@@ -130,7 +130,7 @@ pub fn tcp_option_socket(ctx: SockOpsContext) -> u32 {
 }
 
 /// With the system call backend: who is sending was seen at the start of the call, because kernels
-/// before 6.10 do not say it here.
+/// that lack the socket tracepoints do not say it here (5.10 and 6.1 refuse the question).
 #[sock_ops]
 pub fn tcp_option_syscall(ctx: SockOpsContext) -> u32 {
     if is_syn_ack(&ctx) {
