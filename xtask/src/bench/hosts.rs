@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -19,10 +18,10 @@ use clew_tests::store::{Store, Which};
 use clew_tests::{Agent, Kind};
 use tempfile::TempDir;
 
+use super::again::{self, PYTHON};
 use super::agent::{self, Drops};
-use crate::build::{self, Profile};
+use crate::setup;
 use crate::vm::{self, Kernel};
-use crate::{command, setup};
 
 /// What `cargo xtask bench hosts` can be told.
 #[derive(clap::Args)]
@@ -37,9 +36,6 @@ pub struct Options {
     #[arg(last = true)]
     arguments: Vec<String>,
 }
-
-/// Where the services' Python is: the tests' harness reads it.
-const PYTHON: &str = "CLEW_TEST_PYTHON";
 
 /// The chain, and on which of the hosts each service is. The load is on this one.
 const CHAIN: [(Runtime, Place); 5] = [
@@ -85,7 +81,7 @@ pub fn hosts(options: &Options) -> Result<()> {
     let root = nix::unistd::geteuid().is_root();
     let agent = match &options.agent {
         Some(agent) if root && std::env::var_os(PYTHON).is_some() => agent,
-        agent => return Err(again(agent.clone())?),
+        agent => return Err(again::again(agent.clone())?),
     };
     setup::machines()?;
     let mut failed = Vec::new();
@@ -132,24 +128,6 @@ fn is_good(score: &Score, at_a_time: usize, dropped: bool) -> bool {
         && enough(score.found, score.exchanges)
         && enough(servers.asserted.right, servers.true_parents)
         && (at_a_time > 1 || enough(score.exact_traces, score.requests))
-}
-
-/// Sets up what is missing, and becomes this program again: as root, and told where things are.
-fn again(agent: Option<PathBuf>) -> Result<anyhow::Error> {
-    let agent = match agent {
-        Some(agent) => agent,
-        None => {
-            setup::setup()?;
-            build::agent(Profile::Release)?
-        }
-    };
-    let mut again = command::as_root(std::env::current_exe()?)?;
-    again.args(std::env::args_os().skip(1));
-    again.env("CLEW_BIN", agent);
-    if std::env::var_os(PYTHON).is_none() {
-        again.env(PYTHON, setup::python());
-    }
-    Ok(anyhow::Error::new(again.exec()).context("starting this program again, as root"))
 }
 
 /// The two hosts, with their agents and services.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements. What they found is in docs/measurements.md,
 //! docs/fidelity.md and docs/harm.md.
 
+mod again;
 mod agent;
 mod cell;
 mod cpu;

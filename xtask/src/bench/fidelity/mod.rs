@@ -5,7 +5,6 @@ mod cell;
 mod report;
 mod world;
 
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +14,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum as _;
 use nix::sys::signal::Signal;
 
+use super::again::{self, PYTHON};
 use super::document;
 use super::machine::Machine;
-use crate::build::{self, Profile};
-use crate::{command, setup};
 use axes::{Design, Topology};
 use cell::Cell;
 use report::Results;
@@ -50,9 +48,6 @@ pub struct Options {
     arguments: Vec<String>,
 }
 
-/// Where the services' Python is: the tests' harness reads it.
-const PYTHON: &str = "CLEW_TEST_PYTHON";
-
 /// Measures, prints the results and, where asked to, writes them down.
 ///
 /// # Errors
@@ -62,7 +57,7 @@ pub fn fidelity(options: &Options) -> Result<()> {
     let root = nix::unistd::geteuid().is_root();
     let agent = match &options.agent {
         Some(agent) if root && std::env::var_os(PYTHON).is_some() => agent.clone(),
-        agent => return Err(again(agent.clone())?),
+        agent => return Err(again::again(agent.clone())?),
     };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -87,24 +82,6 @@ pub fn fidelity(options: &Options) -> Result<()> {
         results.cells.len()
     );
     Ok(())
-}
-
-/// Sets up what is missing, and becomes this program again: as root, and told where things are.
-fn again(agent: Option<PathBuf>) -> Result<anyhow::Error> {
-    let agent = match agent {
-        Some(agent) => agent,
-        None => {
-            setup::setup()?;
-            build::agent(Profile::Release)?
-        }
-    };
-    let mut again = command::as_root(std::env::current_exe()?)?;
-    again.args(std::env::args_os().skip(1));
-    again.env("CLEW_BIN", agent);
-    if std::env::var_os(PYTHON).is_none() {
-        again.env(PYTHON, setup::python());
-    }
-    Ok(anyhow::Error::new(again.exec()).context("starting this program again, as root"))
 }
 
 fn measure(options: &Options, under_test: &AgentsOf<'_>, stop: &AtomicBool) -> Result<Results> {
