@@ -70,6 +70,7 @@ fn a_good_host() {
             "lockdown",
             "capability.bpf",
             "capability.perfmon",
+            "capability.net_admin",
             "capability.sys_nice",
             "capability.sys_ptrace",
             "capability.dac_read_search",
