@@ -242,6 +242,7 @@ fn clew_span(resource: &Arc<Resource>) -> ExportSpan {
             attributes: attributes()
                 .map(|(key, value)| Attribute::new(key, value))
                 .collect(),
+            links: Vec::new(),
             notes: Vec::new(),
             pid: 1,
         },

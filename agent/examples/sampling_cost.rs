@@ -14,7 +14,7 @@ use clew::metrics::{Count, Metrics};
 use clew::model::{
     Address, Chunk, Connection, ConnectionId, Direction, ParserEvent, Role, Task, Timestamp,
 };
-use clew::protocol::{Parser, Settings, parser_for};
+use clew::protocol::{Parser, Settings, http1};
 use clew::sample::{Root, Sampler};
 use clew::stitch::{RandomIds, StitchConfig, Stitcher};
 use rustix::time::{ClockId, clock_gettime};
@@ -64,7 +64,7 @@ impl Feed {
             time: Timestamp(0),
         };
         Self {
-            parser: parser_for(&connection, &Settings::default()),
+            parser: (http1::ENTRY.make)(&connection, &Settings::default()),
             connection,
             received: 0,
             sent: 0,

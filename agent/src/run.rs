@@ -25,7 +25,7 @@ use crate::{
     pipeline::{Pipeline, Policy},
     priority::Urgent,
     privilege,
-    protocol::{Settings, http1},
+    protocol::{self, Settings, http1},
     stitch::{RandomIds, StitchConfig, Stitcher},
 };
 
@@ -165,6 +165,16 @@ fn assemble(
             head: limits.head_bytes.0,
             open: limits.pipelined_exchanges,
             ..http1::Limits::default()
+        },
+        limits: protocol::Limits {
+            message: limits.head_bytes.0,
+            open: limits.pipelined_exchanges,
+            ..protocol::Limits::default()
+        },
+        query_text: match config.redaction.query_text {
+            config::QueryText::Off => protocol::QueryText::Off,
+            config::QueryText::Sanitized => protocol::QueryText::Sanitized,
+            config::QueryText::Full => protocol::QueryText::Full,
         },
         redaction: Arc::new(http1::Redaction::with(
             config.redaction.query_parameters.iter().cloned(),

@@ -111,6 +111,7 @@ fn span(service: &Arc<Resource>, trace: u128, id: u64) -> ExportSpan {
                 Attribute::new("url.path", "/pay"),
                 Attribute::new("http.response.status_code", 503),
             ],
+            links: Vec::new(),
             notes: vec!["head cut at capture cap"],
             pid: 1,
         },

@@ -38,7 +38,7 @@ pub use propagation::{HeaderMode, Propagation};
 pub use sampling::{Ratio, SamplerName, Sampling};
 pub use scope::{Rules, Scope};
 pub use sections::{
-    Backend, Capture, Config, Log, LogFormat, Metrics, Output, Propagate, Redaction,
+    Backend, Capture, Config, Log, LogFormat, Metrics, Output, Propagate, QueryText, Redaction,
 };
 pub use value::{PortRange, Setting, Size};
 pub use yaml::Mark;

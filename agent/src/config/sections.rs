@@ -59,6 +59,18 @@ choice! {
     }
 }
 
+choice! {
+    /// How much is exported of what databases are asked.
+    QueryText {
+        /// Nothing but a summary.
+        Off = "off",
+        /// The text without its literals.
+        Sanitized = "sanitized",
+        /// The text as it is, and keys of caches.
+        Full = "full",
+    }
+}
+
 /// What is valid: the agent's whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -136,6 +148,8 @@ pub struct Log {
 pub struct Redaction {
     /// Query parameters whose values are replaced by `REDACTED`, besides those that always are.
     pub query_parameters: Vec<String>,
+    /// What of the text of queries is.
+    pub query_text: QueryText,
 }
 
 impl Config {
@@ -198,6 +212,12 @@ impl Config {
                     "redaction.query_parameters",
                     "Query parameters to redact, besides those that always are (token, password, sig, …).",
                     Vec::new(),
+                ),
+                query_text: layers.value(
+                    "redaction.query_text",
+                    &[],
+                    "How much of database queries is exported: sanitized (without literals), off, or full.",
+                    QueryText::Sanitized,
                 ),
             },
             duration: layers.optional("duration", &[], "Stop by itself after this time."),

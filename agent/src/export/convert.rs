@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::{
 };
 
 use crate::model::{
-    Attribute, Evidence, ExportSpan, NoParent, Parent, Resource, SpanKind, SpanStatus, Value,
+    Attribute, Evidence, ExportSpan, Link, NoParent, Parent, Resource, SpanKind, SpanStatus, Value,
 };
 
 /// One request for all spans, grouped by resource (by its identity: one per process).
@@ -92,10 +92,13 @@ fn convert(source: &ExportSpan) -> OtlpSpan {
         kind: match from.kind {
             SpanKind::Server => span::SpanKind::Server,
             SpanKind::Client => span::SpanKind::Client,
+            SpanKind::Producer => span::SpanKind::Producer,
+            SpanKind::Consumer => span::SpanKind::Consumer,
         } as i32,
         start_time_unix_nano: source.start_unix_nanos,
         end_time_unix_nano: source.end_unix_nanos,
         attributes,
+        links: from.links.iter().map(link).collect(),
         status: match from.status {
             SpanStatus::Unset => None,
             SpanStatus::Error => Some(Status {
@@ -104,6 +107,18 @@ fn convert(source: &ExportSpan) -> OtlpSpan {
             }),
         },
         ..OtlpSpan::default()
+    }
+}
+
+fn link(link: &Link) -> span::Link {
+    span::Link {
+        trace_id: link.trace_id.0.to_be_bytes().to_vec(),
+        span_id: link.span_id.0.to_be_bytes().to_vec(),
+        // It came with a message, so it is another process's.
+        flags: u32::from(link.flags.0)
+            | SpanFlags::ContextHasIsRemoteMask as u32
+            | SpanFlags::ContextIsRemoteMask as u32,
+        ..span::Link::default()
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn client(of: &Arc<Resource>, trace: u128, id: u64, start: u64, end: 
                 Attribute::new("url.path", "/pay"),
                 Attribute::new("http.response.status_code", 200),
             ],
+            links: Vec::new(),
             notes: Vec::new(),
             pid: 1,
         },

@@ -155,8 +155,8 @@ fn took(span: &ExportSpan) -> u64 {
 /// `→` a request sent, `▸` a request served.
 pub(super) fn arrow(span: &ExportSpan) -> &'static str {
     match span.span.kind {
-        SpanKind::Client => "→",
-        SpanKind::Server => "▸",
+        SpanKind::Client | SpanKind::Producer => "→",
+        SpanKind::Server | SpanKind::Consumer => "▸",
     }
 }
 

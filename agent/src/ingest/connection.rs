@@ -1,5 +1,6 @@
 //! One connection: from kernel chunks to a parser's events.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use clew_common::control::{
@@ -11,17 +12,20 @@ use super::stream::{Place, Stream};
 use crate::{
     metrics::{Count, Drop, Metrics},
     model::{
-        Address, Carried, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Role, Side,
-        Started, Task, Timestamp,
+        Address, Carried, Chunk, Connection, ConnectionEnd, ConnectionId, Direction, ParserEvent,
+        Role, Side, Started, Task, Timestamp,
     },
-    protocol::{self, Likeness, Parser, Wants},
+    protocol::{self, Likeness, Parser, Sample, Settings, Wants},
 };
 
 /// Chunks of a connection older than the agent that may pass by before it is taken for one that
 /// no parser understands.
 const LATE_TRIES: u32 = 64;
-/// Bytes of a stream's start that are kept while they are too few to tell the protocol.
-const PREFIX_MAX: usize = 32;
+/// Captured bytes of a connection's start that are kept while they are too few to tell the protocol:
+/// no protocol needs more than an HTTP/1 request line with a method of one's own.
+const HELD_BYTES_MAX: usize = 8 << 10;
+/// Chunks of it.
+const HELD_CHUNKS_MAX: usize = 64;
 /// Chunks after which the kernel is told that the connection is wanted, so that it stops asking.
 /// A connection with fewer is not worth the system call.
 const CONFIRM_AFTER: u32 = 8;
@@ -34,11 +38,49 @@ const SKIP_MIN: u64 = 128 << 10;
 /// What is known about the protocol.
 enum Speech {
     /// Too little was seen.
-    Unknown { prefix: [Vec<u8>; 2], tries: u32 },
+    Unknown { held: Vec<Held>, tries: u32 },
     /// A parser understands it.
-    Known,
+    Known(Box<dyn Parser>),
     /// None does.
     Foreign,
+}
+
+/// A chunk that waits for its parser.
+struct Held {
+    direction: Direction,
+    position: u64,
+    gap: u64,
+    length: u64,
+    data: Box<[u8]>,
+    time: Timestamp,
+    task: Task,
+}
+
+impl Held {
+    fn of(chunk: &Chunk<'_>) -> Self {
+        Self {
+            direction: chunk.direction,
+            position: chunk.position,
+            gap: chunk.gap,
+            length: chunk.length,
+            data: chunk.data.into(),
+            time: chunk.time,
+            task: chunk.task,
+        }
+    }
+
+    fn chunk(&self, connection: ConnectionId) -> Chunk<'_> {
+        Chunk {
+            connection,
+            direction: self.direction,
+            position: self.position,
+            gap: self.gap,
+            length: self.length,
+            data: &self.data,
+            time: self.time,
+            task: self.task,
+        }
+    }
 }
 
 /// A connection and its parser.
@@ -53,7 +95,6 @@ pub struct Tracked {
     pub last_seen: Timestamp,
     streams: [Stream; 2],
     speech: Speech,
-    parser: Option<Box<dyn Parser>>,
     chunks: u32,
     told: Control,
     /// Contexts of messages that the parser has not reported yet, by the low half of their position.
@@ -100,7 +141,7 @@ const fn index(direction: Direction) -> usize {
 impl Tracked {
     /// A connection that has just been announced.
     #[must_use]
-    pub fn new(connection: Connection, socket: u64, parser: Box<dyn Parser>) -> Self {
+    pub fn new(connection: Connection, socket: u64) -> Self {
         let streams = connection.positions.map(Stream::at);
         Self {
             last_pid: connection.pid,
@@ -109,10 +150,9 @@ impl Tracked {
             socket,
             streams,
             speech: Speech::Unknown {
-                prefix: [Vec::new(), Vec::new()],
+                held: Vec::new(),
                 tries: 0,
             },
-            parser: Some(parser),
             chunks: 0,
             told: Control::default(),
             carried: VecDeque::new(),
@@ -130,17 +170,29 @@ impl Tracked {
     /// Stops listening to it.
     pub fn ignore(&mut self) {
         self.speech = Speech::Foreign;
-        self.parser = None;
     }
 
-    /// Bytes that its parser holds.
+    /// Bytes that its parser holds, or that wait for one.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.parser.as_ref().map_or(0, |parser| parser.memory())
+        match &self.speech {
+            Speech::Known(parser) => parser.memory(),
+            Speech::Unknown { held, .. } => {
+                let data: usize = held.iter().map(|held| held.data.len()).sum();
+                data + held.capacity() * size_of::<Held>()
+            }
+            Speech::Foreign => 0,
+        }
     }
 
     /// Takes a chunk; the parser's events go to `events`.
-    pub fn chunk(&mut self, raw: &RawChunk<'_>, metrics: &Metrics, events: &mut Vec<ParserEvent>) {
+    pub fn chunk(
+        &mut self,
+        raw: &RawChunk<'_>,
+        settings: &Settings,
+        metrics: &Metrics,
+        events: &mut Vec<ParserEvent>,
+    ) {
         self.last_seen = raw.time;
         self.last_pid = raw.task.pid;
         let wraps = matches!(self.connection.address, Address::Tcp { .. });
@@ -159,24 +211,20 @@ impl Tracked {
             metrics.count(Count::Gaps, 1);
         }
         self.chunks = self.chunks.saturating_add(1);
-        let Some(parser) = &mut self.parser else {
-            return;
+        let chunk = Chunk {
+            connection: self.connection.id,
+            direction: raw.direction,
+            position,
+            gap,
+            length: raw.length,
+            data: raw.data,
+            time: raw.time,
+            task: raw.task,
         };
-        parser.chunk(
-            &Chunk {
-                connection: self.connection.id,
-                direction: raw.direction,
-                position,
-                gap,
-                length: raw.length,
-                data: raw.data,
-                time: raw.time,
-                task: raw.task,
-            },
-            events,
-        );
-        if matches!(self.speech, Speech::Unknown { .. }) {
-            self.recognise(raw, !events.is_empty(), metrics);
+        match &mut self.speech {
+            Speech::Known(parser) => parser.chunk(&chunk, events),
+            Speech::Unknown { .. } => self.recognise(&chunk, settings, metrics, events),
+            Speech::Foreign => {}
         }
     }
 
@@ -213,44 +261,84 @@ impl Tracked {
 
     /// Tells the parser of an end.
     pub fn ended(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
-        if let Some(parser) = &mut self.parser {
+        if let Speech::Known(parser) = &mut self.speech {
             parser.ended(end, events);
         }
     }
 
-    /// Decides whether the parser can understand this connection.
-    fn recognise(&mut self, raw: &RawChunk<'_>, understood: bool, metrics: &Metrics) {
-        let Speech::Unknown { prefix, tries } = &mut self.speech else {
+    /// Finds the parser that understands this connection, and plays to it what has waited for it.
+    fn recognise(
+        &mut self,
+        chunk: &Chunk<'_>,
+        settings: &Settings,
+        metrics: &Metrics,
+        events: &mut Vec<ParserEvent>,
+    ) {
+        let Speech::Unknown { held, tries } = &mut self.speech else {
             return;
         };
-        if understood {
-            self.speech = Speech::Known;
-            return;
-        }
         *tries += 1;
-        let prefix = &mut prefix[index(raw.direction)];
         // On a connection seen from its start the first bytes decide; on an older one any chunk
         // may be the middle of a body, so only a chunk that begins well says something.
-        if !self.connection.from_start {
-            prefix.clear();
-        }
-        let room = PREFIX_MAX - prefix.len();
-        prefix.extend_from_slice(&raw.data[..raw.data.len().min(room)]);
-        let verdict = match protocol::likeness(raw.direction, prefix) {
-            Likeness::Yes => Some(Speech::Known),
-            Likeness::Perhaps if prefix.len() < PREFIX_MAX => None,
-            Likeness::No | Likeness::Perhaps if self.connection.from_start => Some(Speech::Foreign),
-            _ if *tries >= LATE_TRIES => Some(Speech::Foreign),
-            _ => None,
-        };
-        match verdict {
-            Some(Speech::Foreign) => {
-                metrics.count(Count::ConnectionsIgnored, 1);
-                self.ignore();
+        let from_start = self.connection.from_start;
+        let mut bytes = Cow::Borrowed(chunk.data);
+        let mut length = chunk.length;
+        let mut whole = from_start && chunk.gap == 0;
+        if from_start {
+            let before = held.iter().filter(|held| held.direction == chunk.direction);
+            let (mut joined, mut before_length) = (Vec::new(), 0);
+            for held in before {
+                joined.extend_from_slice(&held.data);
+                before_length += held.length;
+                whole &= held.gap == 0;
             }
-            Some(known) => self.speech = known,
-            None => {}
+            whole &= before_length == joined.len() as u64;
+            if whole && !joined.is_empty() {
+                joined.extend_from_slice(chunk.data);
+                bytes = Cow::Owned(joined);
+                length += before_length;
+            }
         }
+        let sample = Sample {
+            direction: chunk.direction,
+            sender: match (self.connection.role, chunk.direction) {
+                (Role::Connected, Direction::Sent) | (Role::Accepted, Direction::Received) => {
+                    Some(Side::Client)
+                }
+                (Role::Connected, Direction::Received) | (Role::Accepted, Direction::Sent) => {
+                    Some(Side::Server)
+                }
+                (Role::Unknown, _) => None,
+            },
+            from_start: whole,
+            bytes: &bytes,
+            length,
+        };
+        match protocol::identify(&sample) {
+            Ok(entry) => {
+                let mut parser = (entry.make)(&self.connection, settings);
+                for held in held.iter() {
+                    parser.chunk(&held.chunk(chunk.connection), events);
+                }
+                parser.chunk(chunk, events);
+                self.speech = Speech::Known(parser);
+            }
+            Err(Likeness::Perhaps) if from_start => {
+                held.push(Held::of(chunk));
+                let bytes: usize = held.iter().map(|held| held.data.len()).sum();
+                if bytes > HELD_BYTES_MAX || held.len() > HELD_CHUNKS_MAX {
+                    self.give_up(metrics);
+                }
+            }
+            Err(_) if from_start || *tries >= LATE_TRIES => self.give_up(metrics),
+            Err(_) => {}
+        }
+    }
+
+    /// No parser understands it.
+    fn give_up(&mut self, metrics: &Metrics) {
+        metrics.count(Count::ConnectionsIgnored, 1);
+        self.ignore();
     }
 
     fn skips(&self, direction: Direction) -> bool {
@@ -272,8 +360,10 @@ impl Tracked {
             verdict: IGNORE,
             ..Control::default()
         };
-        let Some(parser) = &self.parser else {
-            return ignored;
+        let parser = match &self.speech {
+            Speech::Known(parser) => parser,
+            Speech::Unknown { .. } => return self.told,
+            Speech::Foreign => return ignored,
         };
         let mut control = self.told;
         if self.boundary_asked
@@ -283,10 +373,7 @@ impl Tracked {
             control.flags |= REQUEST_AT;
             control.request_at = next as u32;
         }
-        if control.verdict == UNDECIDED
-            && (self.chunks >= CONFIRM_AFTER || self.side.is_some())
-            && matches!(self.speech, Speech::Known)
-        {
+        if control.verdict == UNDECIDED && (self.chunks >= CONFIRM_AFTER || self.side.is_some()) {
             control.verdict = CAPTURE;
             control.flags |= match self.side {
                 None => 0,

@@ -27,7 +27,7 @@ use crate::{
         Address, Carried, Connection, ConnectionEnd, ConnectionId, Direction, EndReason,
         ParserEvent, Span, Timestamp,
     },
-    protocol::{self, Settings},
+    protocol::Settings,
     stitch::Stitcher,
 };
 
@@ -128,8 +128,7 @@ impl Ingest {
             self.evict(stitcher, out);
         }
         let wanted = !self.faces_agent(&connection) && scope.covers(&connection);
-        let parser = protocol::parser_for(&connection, &self.settings);
-        let mut tracked = Tracked::new(connection, socket, parser);
+        let mut tracked = Tracked::new(connection, socket);
         if wanted {
             if let Address::Unix { socket, .. } = tracked.connection.address {
                 self.unix.insert(socket, id);
@@ -210,7 +209,7 @@ impl Ingest {
             time: Timestamp(chunk.time),
             task: task::of_chunk(chunk),
         };
-        tracked.chunk(&raw, &self.metrics, &mut self.events);
+        tracked.chunk(&raw, &self.settings, &self.metrics, &mut self.events);
         if let Some(control) = tracked.control(&raw) {
             out.commands.push(Command::Set(id, control));
         }

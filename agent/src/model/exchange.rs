@@ -2,13 +2,39 @@
 
 use std::borrow::Cow;
 
-use super::{Attribute, Carried, RemoteContext, SpanStatus, Task, Timestamp};
+use super::{Attribute, Carried, Link, RemoteContext, SpanKind, SpanStatus, Task, Timestamp};
 
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// HTTP/1.0 or HTTP/1.1 (RFC 9112).
     Http1,
+    /// HTTP/2 (RFC 9113), and gRPC in it.
+    Http2,
+    /// PostgreSQL's frontend/backend protocol, version 3.
+    Postgres,
+    /// The client/server protocol of MySQL and MariaDB.
+    Mysql,
+    /// Redis's serialization protocol, versions 2 and 3.
+    Redis,
+    /// Memcached's text and meta commands.
+    Memcached,
+    /// MongoDB's wire protocol.
+    Mongo,
+    /// Kafka's wire protocol.
+    Kafka,
+    /// AMQP 0-9-1.
+    Amqp,
+    /// The client protocol of NATS.
+    Nats,
+    /// MQTT 3.1, 3.1.1 and 5.
+    Mqtt,
+    /// Cassandra's CQL binary protocol, versions 3 to 5.
+    Cassandra,
+    /// FastCGI 1.0.
+    FastCgi,
+    /// DNS (RFC 1035), over UDP and TCP.
+    Dns,
 }
 
 impl Protocol {
@@ -17,6 +43,19 @@ impl Protocol {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Postgres => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Redis => "redis",
+            Self::Memcached => "memcached",
+            Self::Mongo => "mongodb",
+            Self::Kafka => "kafka",
+            Self::Amqp => "amqp",
+            Self::Nats => "nats",
+            Self::Mqtt => "mqtt",
+            Self::Cassandra => "cassandra",
+            Self::FastCgi => "fastcgi",
+            Self::Dns => "dns",
         }
     }
 }
@@ -56,6 +95,9 @@ pub struct Started {
     pub task: Task,
     /// The context that the request carries, if any.
     pub context: Option<RemoteContext>,
+    /// Requests on its connection may overlap, or come without being asked for (messages of a broker):
+    /// they do not take turns, by which the kernel programs tell them apart.
+    pub overlapping: bool,
     /// It carries telemetry, which programs send of their own accord whatever they are serving.
     pub telemetry: bool,
     /// What the kernel knows of its context. Parsers give `None`; it is added after them.
@@ -89,6 +131,11 @@ pub struct Finished {
     pub task: Option<Task>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Span kind, where it is not the one of its side: a message that is sent or taken.
+    pub kind: Option<SpanKind>,
+    /// Spans that this one has to do with without being their child: those that sent the messages
+    /// which it takes.
+    pub links: Vec<Link>,
     /// Span name, of low cardinality (OpenTelemetry semantic conventions).
     pub name: Cow<'static, str>,
     /// Span status.

@@ -18,4 +18,4 @@ pub use context::{
 };
 pub use exchange::{Finished, Note, Outcome, ParserEvent, Protocol, Side, Started};
 pub use resource::{ExportSpan, Resource};
-pub use span::{Evidence, NoParent, Parent, Span, SpanKind, SpanStatus};
+pub use span::{Evidence, Link, NoParent, Parent, Span, SpanKind, SpanStatus};

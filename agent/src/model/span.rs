@@ -11,6 +11,21 @@ pub enum SpanKind {
     Server,
     /// Sends a request.
     Client,
+    /// Hands a message to a broker.
+    Producer,
+    /// Takes a message and works on it.
+    Consumer,
+}
+
+/// Another span that a span has to do with (OpenTelemetry "Link").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The other's trace.
+    pub trace_id: TraceId,
+    /// The other.
+    pub span_id: SpanId,
+    /// Flags of the other's trace, as they came.
+    pub flags: TraceFlags,
 }
 
 /// OpenTelemetry's span status.
@@ -139,6 +154,8 @@ pub struct Span {
     /// Attributes, complete but for `clew.parent.*` and `clew.notes`, which the exporter writes
     /// from the fields here.
     pub attributes: Vec<Attribute>,
+    /// Links.
+    pub links: Vec<Link>,
     /// Notes.
     pub notes: Vec<Note>,
     /// The process it happened in.

@@ -1,11 +1,18 @@
 //! From the bytes of a connection to its exchanges: one file per protocol, behind one trait.
+//!
+//! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod frames;
 pub mod http1;
+pub mod pairs;
+pub mod recording;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
 use crate::context::Extractor;
-use crate::model::{Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol};
+use crate::model::{Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol, Side};
 
 /// What a parser still wants of one direction of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +65,93 @@ pub enum Likeness {
     Perhaps,
 }
 
-/// Whether a stream that begins with `bytes` may speak a protocol that a parser understands.
-#[must_use]
-pub fn likeness(direction: Direction, bytes: &[u8]) -> Likeness {
-    http1::likeness(direction, bytes)
+/// Bytes by which a protocol is to be known.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// Which way they went.
+    pub direction: Direction,
+    /// Which end sent them, where the connection's beginning was seen.
+    pub sender: Option<Side>,
+    /// They are the first of their direction. Else they are the first of some chunk, which may be the
+    /// middle of anything: only what can hardly be anything else is to be taken for a protocol then.
+    pub from_start: bool,
+    /// Those that were captured.
+    pub bytes: &'a [u8],
+    /// How many there were, the captured ones included.
+    pub length: u64,
+}
+
+/// A protocol: how it is known, and what parses it.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Which one.
+    pub protocol: Protocol,
+    /// Whether bytes are this protocol's.
+    pub likeness: fn(&Sample<'_>) -> Likeness,
+    /// Makes a parser for a connection.
+    pub make: fn(&Connection, &Settings) -> Box<dyn Parser>,
+}
+
+/// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
+/// comes first.
+pub const ALL: &[Entry] = &[http1::ENTRY];
+
+/// Which protocol bytes are, if any says so; else whether one still may.
+///
+/// # Errors
+/// [`Likeness::No`] or [`Likeness::Perhaps`], where none says [`Likeness::Yes`].
+pub fn identify(sample: &Sample<'_>) -> Result<Entry, Likeness> {
+    let mut best = Likeness::No;
+    for entry in ALL {
+        match (entry.likeness)(sample) {
+            Likeness::Yes => return Ok(*entry),
+            Likeness::Perhaps => best = Likeness::Perhaps,
+            Likeness::No => {}
+        }
+    }
+    Err(best)
+}
+
+/// How much of what databases are asked is exported as `db.query.text`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueryText {
+    /// Nothing; `db.query.summary` stays.
+    Off,
+    /// The text with its literals replaced by `?`.
+    #[default]
+    Sanitized,
+    /// The text as it is, up to [`Limits::text`], and keys of caches.
+    Full,
+}
+
+/// How much one connection may hold, whatever its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes that are collected of one message.
+    pub message: usize,
+    /// Most requests that wait for a response.
+    pub open: usize,
+    /// Most responses that wait for their request.
+    pub early: usize,
+    /// Most things that are remembered for later requests (prepared statements, topics, channels).
+    pub remembered: usize,
+    /// Longest text of an attribute, in bytes.
+    pub text: usize,
+    /// Shortest rest of a message that is worth skipping, in bytes.
+    pub skip: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 16 * 1024,
+            open: 256,
+            early: 16,
+            remembered: 256,
+            text: 2048,
+            skip: 64 * 1024,
+        }
+    }
 }
 
 /// What parsers are told by the configuration; cheap to clone.
@@ -69,20 +159,12 @@ pub fn likeness(direction: Direction, bytes: &[u8]) -> Likeness {
 pub struct Settings {
     /// How much an HTTP/1 connection may hold.
     pub http1: http1::Limits,
+    /// How much a connection of another protocol may hold.
+    pub limits: Limits,
+    /// How much of queries is exported.
+    pub query_text: QueryText,
     /// What must not be exported.
     pub redaction: Arc<http1::Redaction>,
     /// Which trace contexts are understood.
     pub context: Arc<Extractor>,
-}
-
-/// A parser for a connection whose protocol is not known yet. With one protocol there is nothing
-/// to choose.
-#[must_use]
-pub fn parser_for(connection: &Connection, settings: &Settings) -> Box<dyn Parser> {
-    Box::new(http1::Http1::new(
-        connection,
-        settings.http1,
-        &settings.redaction,
-        &settings.context,
-    ))
 }

@@ -8,8 +8,8 @@ use super::assemble::add_network;
 use super::peer::Place;
 use super::trace::CellKey;
 use crate::model::{
-    Address, Attribute, ConnectionId, Evidence, Note, Origin, Parent, Side, Span, SpanId, SpanKind,
-    SpanStatus, Task, Timestamp, TraceId,
+    Address, Attribute, ConnectionId, Evidence, Link, Note, Origin, Parent, Side, Span, SpanId,
+    SpanKind, SpanStatus, Task, Timestamp, TraceId,
 };
 
 /// On a span whose request carried a context of another trace than its client's.
@@ -85,6 +85,9 @@ pub(super) struct Ended {
     pub attributes: Vec<Attribute>,
     /// The connection's, which become attributes only of a span that is kept.
     pub address: Address,
+    /// Where it is not its side's.
+    pub kind: Option<SpanKind>,
+    pub links: Vec<Link>,
     pub notes: Vec<Note>,
     pub pid: u32,
 }
@@ -135,15 +138,16 @@ impl Exchange {
             flags: trace.flags,
             state: trace.state.clone(),
             parent: self.parent?,
-            kind: match self.side {
+            kind: ended.kind.unwrap_or(match self.side {
                 Side::Server => SpanKind::Server,
                 Side::Client => SpanKind::Client,
-            },
+            }),
             name: ended.name,
             start: self.start,
             end,
             status: ended.status,
             attributes: ended.attributes,
+            links: ended.links,
             notes: ended.notes,
             pid: ended.pid,
         })

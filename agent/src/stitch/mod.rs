@@ -306,12 +306,12 @@ impl Stitcher {
         if !self.serving.open(key, &mut self.exchanges) {
             self.metrics.drop(Drop::ProcessBudget, 1);
         }
-        if self.exchanges[key].header.is_some()
+        let misread = self.exchanges[key].header.is_some()
             && started
                 .carried
-                .is_some_and(|carried| carried.origin == Provenance::Begun)
-        {
-            // In a format that the kernel does not read.
+                .is_some_and(|carried| carried.origin == Provenance::Begun);
+        if misread || started.overlapping {
+            // In a format that the kernel does not read, or not told from the others by the kernel.
             self.serving.kernel_erred(started.task.pid);
         }
         match client {
@@ -541,6 +541,8 @@ impl Stitcher {
             status: finished.status,
             attributes,
             address: connection.address.clone(),
+            kind: finished.kind,
+            links: finished.links,
             notes: finished.notes,
             pid: if exchange.task.pid == 0 {
                 connection.pid

@@ -318,6 +318,8 @@ impl Request {
             end,
             task: answered.then_some(last.task),
             outcome,
+            kind: None,
+            links: Vec::new(),
             name: Cow::Borrowed(self.name),
             status,
             attributes: self.attributes,

@@ -7,7 +7,6 @@
 
 use memchr::memchr;
 
-use crate::model::Direction;
 use crate::protocol::Likeness;
 
 /// The longest request line that is waited for before an unknown method is given up.
@@ -58,9 +57,9 @@ pub(super) enum Place {
 /// Whether `data`, the first bytes of a chunk, begin a request or a response of HTTP/1.
 ///
 /// Either may come first in either direction (a connection may be joined late), so the direction
-/// does not matter; it is asked for because it does for other protocols.
+/// does not matter.
 #[must_use]
-pub fn likeness(_direction: Direction, data: &[u8]) -> Likeness {
+pub fn likeness(data: &[u8]) -> Likeness {
     let data = without_newlines(data);
     match (
         of_kind(Kind::Requests, data, Place::Expected),
@@ -204,7 +203,7 @@ mod tests {
             (b"THISISNOMETHODBUTALONGWORD", No),
         ];
         for (data, expected) in table {
-            let found = likeness(Direction::Received, data);
+            let found = likeness(data);
             assert_eq!(found, expected, "{}", data.escape_ascii());
         }
     }

@@ -47,12 +47,26 @@ use crate::model::{
     Address, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol, Side,
 };
 
-use super::{Likeness, Parser, Wants};
+use super::{Entry, Likeness, Parser, Wants};
 use exchange::{Ending, Exchanges, Moved};
 use lane::{Bytes, Lane};
 
 pub use likeness::likeness;
 pub use redact::Redaction;
+
+/// HTTP/1 among the protocols.
+pub const ENTRY: Entry = Entry {
+    protocol: Protocol::Http1,
+    likeness: |sample| likeness(sample.bytes),
+    make: |connection, settings| {
+        Box::new(Http1::new(
+            connection,
+            settings.http1,
+            &settings.redaction,
+            &settings.context,
+        ))
+    },
+};
 
 /// How much one connection may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,6 +129,7 @@ impl Http1 {
             start: raw.start,
             task: now.task,
             context,
+            overlapping: false,
             telemetry: telemetry::is_export(&line, &fields),
             carried: None,
         }));

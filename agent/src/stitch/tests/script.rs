@@ -185,6 +185,7 @@ impl Script {
             task: thread(task),
             carried: None,
             context: option("ctx=").map(context),
+            overlapping: false,
             telemetry: more.contains(&"telemetry"),
         });
         self.stitcher
@@ -205,6 +206,8 @@ impl Script {
             name: "GET".into(),
             status: SpanStatus::Unset,
             attributes: Vec::new(),
+            kind: None,
+            links: Vec::new(),
             notes: Vec::new(),
         });
         self.stitcher
