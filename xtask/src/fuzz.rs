@@ -3,7 +3,7 @@
 //! no unsafe code, and fails by panics, assertions, time and memory, which libFuzzer sees.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -18,8 +18,8 @@ const INSTRUMENTATION: &str = "--cfg fuzzing -C codegen-units=1 -C passes=sancov
     -C llvm-args=-sanitizer-coverage-pc-table \
     -C llvm-args=-sanitizer-coverage-trace-compares";
 
-/// No parser sees more at once than a capture holds.
-const LONGEST_INPUT: u32 = 4096;
+/// A recording of a few exchanges; no parser sees more at once than a capture holds.
+const LONGEST_INPUT: u32 = 16384;
 
 /// Runs every target for some seconds, from its seeds and from what earlier runs found.
 ///
@@ -51,7 +51,13 @@ pub fn fuzz(seconds: u32) -> Result<()> {
         run(
             &binary,
             name,
-            &fuzz.join("corpus-seed").join(name),
+            &[
+                fuzz.join("corpus-seed").join(name),
+                workspace::root()
+                    .join("agent/src/protocol")
+                    .join(name)
+                    .join("recordings"),
+            ],
             &target_dir.join(name),
             seconds,
         )?;
@@ -59,7 +65,7 @@ pub fn fuzz(seconds: u32) -> Result<()> {
     Ok(())
 }
 
-fn run(binary: &Path, name: &str, seeds: &Path, work: &Path, seconds: u32) -> Result<()> {
+fn run(binary: &Path, name: &str, seeds: &[PathBuf], work: &Path, seconds: u32) -> Result<()> {
     let corpus = work.join("corpus");
     fs::create_dir_all(&corpus).with_context(|| format!("creating {}", corpus.display()))?;
     let mut fuzzer = Command::new(binary);
@@ -69,8 +75,6 @@ fn run(binary: &Path, name: &str, seeds: &Path, work: &Path, seconds: u32) -> Re
     fuzzer.args(["-print_final_stats=1", "-verbosity=0"]);
     // The first directory receives what is found.
     fuzzer.arg(corpus);
-    if seeds.is_dir() {
-        fuzzer.arg(seeds);
-    }
+    fuzzer.args(seeds.iter().filter(|seeds| seeds.is_dir()));
     command::run(&mut fuzzer).with_context(|| format!("fuzzing {name}"))
 }

@@ -8,6 +8,7 @@
 //! c GET x\r\n          the client sent this
 //! s VALUE\x00\xff      the server did
 //! s+5000 abc           the server sent this and 5000 bytes more, which were not captured
+//! c-9 abc              nine bytes of the client's were lost, then it sent this
 //! ```
 //!
 //! Bytes are written as [`std::ascii::escape_default`] writes them.
@@ -77,11 +78,15 @@ pub fn parse(text: &str) -> Result<Vec<Piece>, NoRecording> {
         .collect()
 }
 
-fn piece(line: &str) -> Option<Piece> {
+/// Reads a line, if it is one of a recording.
+#[must_use]
+pub fn piece(line: &str) -> Option<Piece> {
     let (head, text) = line.split_once(' ')?;
-    let (who, hidden) = match head.split_once('+') {
-        Some((who, hidden)) => (who, hidden.parse().ok()?),
-        None => (head, 0),
+    let number = |text: &str| text.parse::<u32>().ok().map(u64::from);
+    let (who, hidden, gap) = match (head.split_once('+'), head.split_once('-')) {
+        (Some((who, hidden)), _) => (who, number(hidden)?, 0),
+        (_, Some((who, gap))) => (who, 0, number(gap)?),
+        (None, None) => (head, 0, 0),
     };
     let from_client = match who {
         "c" => true,
@@ -92,7 +97,7 @@ fn piece(line: &str) -> Option<Piece> {
         from_client,
         data: unescape(text)?,
         hidden,
-        gap: 0,
+        gap,
     })
 }
 
