@@ -20,7 +20,7 @@ pub fn fuzz(entry: &Entry, input: &[u8]) {
     } else {
         Side::Server
     };
-    let from_start = first & 2 == 0;
+    let from_start = first & 4 == 0;
     let parser = (entry.make)(&connection(side, from_start), &Settings::default());
     let mut player = Player::new(parser, side);
     for line in input.split(|&byte| byte == b'\n') {
