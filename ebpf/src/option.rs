@@ -10,7 +10,7 @@
 //! the other end answers on its next segment.
 //!
 //! **A packet that is dropped for its option is sent again without it**: the second SYN has none, nor
-//! has a segment's third copy. An address to which three SYNs in a row were lost is left alone for a
+//! has a segment's third copy, or the first of one that asks. An address to which three SYNs in a row were lost is left alone for a
 //! while.
 
 use aya_ebpf::{
@@ -69,7 +69,7 @@ const ASKS_SHIFT: u32 = 8;
 
 /// Requests that ask on a connection older than the agent.
 const ASKS_MAX: u32 = 3;
-/// Copies of a segment that carry the option.
+/// Copies of a segment that carry the option, where it is understood.
 const COPIES_MAX: u32 = 2;
 
 /// SYNs with the option that were sent to an address and had to be sent again, since the last that
@@ -383,10 +383,16 @@ unsafe fn may_hold(ctx: &SockOpsContext, flow: *mut Flow, length: u32, write_seq
         }
         let outgoing = &mut (*flow).exchanges.outgoing;
         outgoing.copies += 1;
-        if outgoing.copies <= COPIES_MAX {
+        // One that asks may have been lost for its option: the handshake's was not answered.
+        let most = if (*flow).options & UNDERSTOOD == 0 {
+            0
+        } else {
+            COPIES_MAX
+        };
+        if outgoing.copies <= most {
             return true;
         }
-        if outgoing.copies == COPIES_MAX + 1 {
+        if outgoing.copies == most + 1 {
             count(Counter::OptionNotPassed);
             if (*flow).exchanges.confirmed == 0 {
                 (*flow).options |= NOT_PASSED;
