@@ -16,7 +16,7 @@ use crate::{
     context::{self, Decision, Served, Trace},
     counter::count,
     flow::{Flow, Store, UNIX},
-    kernel::offset,
+    kernel::{offset, passes_state},
     message::{self, Bytes, Context, Ending},
     output, socket,
 };
@@ -220,7 +220,12 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
         let nonblocking = socket::is_nonblocking(store.address());
         let id = (*flow).id;
         let served = match (message::context(bytes), came) {
-            (Context::Of(trace), _) => Served::new(trace, id, nonblocking),
+            (Context::Of(trace), _) => {
+                if passes_state() {
+                    message::keep_state(bytes, id);
+                }
+                Served::new(trace, id, nonblocking)
+            }
             (_, true) => Served::new(came_with, id, nonblocking),
             (Context::None, false) => {
                 let trace = Trace::begun();

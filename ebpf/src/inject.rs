@@ -50,7 +50,8 @@ use crate::{
         BOUNDARY_UNKNOWN, EXCLUDED_PROCESS, Flow, GETS_HEADER, address_of, control, in_storage,
         in_table,
     },
-    kernel::{offset, read_kernel, read_pointer},
+    kernel::{offset, passes_state, read_kernel, read_pointer},
+    message::{STATE_MAX, STATES},
 };
 
 /// The verdict of every message: it is sent. (`SK_PASS`, include/uapi/linux/bpf.h.)
@@ -337,21 +338,66 @@ unsafe fn insert(
     // SAFETY: promised by the caller.
     unsafe {
         let at = (*state).begun;
-        let line = if (*state).flags & SELF_TEST != 0 {
-            header(&TEST_TRACE_ID, &TEST_SPAN_ID, 1)
+        let place = (*state).variables[Variable::Line as usize];
+        if (*state).flags & SELF_TEST != 0 {
+            write(msg, place, &header(&TEST_TRACE_ID, &TEST_SPAN_ID, 1))
         } else if (*flow).verdict == IGNORE || (*flow).flags & EXCLUDED_PROCESS != 0 {
             count(Counter::HeaderNoContext);
-            return 0;
+            0
         } else {
             let socket = address_of(socket.cast_const().cast());
             let context = exchange::writing(socket, flow, at);
-            header(
+            let line = header(
                 &exchange::bytes_of(context.trace_id),
                 &context.span_id.to_ne_bytes(),
                 context.trace_flags as u8,
-            )
+            );
+            let written = write(msg, place, &line);
+            if written == 0 || !passes_state() {
+                return written;
+            }
+            written + write_state(msg, place + written, context.cause, context.trace_id)
+        }
+    }
+}
+
+/// Puts the `tracestate` of the request that `cause` brought at `place`, if there is one and it belongs
+/// to this trace; returns its length, or 0.
+#[inline(never)]
+unsafe fn write_state(msg: *mut sk_msg_md, place: u32, cause: u64, trace_id: [u64; 2]) -> u32 {
+    // SAFETY: the verifier checks every access; entries are not freed while a program runs.
+    unsafe {
+        let Some(kept) = STATES.get_ptr(cause) else {
+            return 0;
         };
-        write(msg, (*state).variables[Variable::Line as usize], &line)
+        let length = (*kept).length & (STATE_MAX - 1);
+        if (*kept).trace_id != trace_id || length == 0 {
+            return 0;
+        }
+        if bpf_msg_push_data(msg, place, length, 0) != 0 {
+            count(Counter::HeaderNoMemory);
+            return 0;
+        }
+        // See `write`.
+        let pulled = bpf_msg_pull_data(msg, place, place + length, 0);
+        let data = (*msg).__bindgen_anon_1.data as usize;
+        let end = (*msg).__bindgen_anon_2.data_end as usize;
+        let mut index = 0;
+        while index < STATE_MAX - 1 {
+            if index >= length || pulled != 0 || data + index as usize + 1 > end {
+                break;
+            }
+            let byte = (&raw const (*kept).line).cast::<u8>().add(index as usize);
+            ((data + index as usize) as *mut u8).write_volatile(byte.read_volatile());
+            index += 1;
+        }
+        if index < length {
+            bpf_msg_pop_data(msg, place, length, 0);
+            count(Counter::HeaderNoMemory);
+            return 0;
+        }
+        bpf_msg_pull_data(msg, 0, place + length + 1, 0);
+        length
     }
 }
 

@@ -35,6 +35,10 @@ static SAMPLING: u64 = 0;
 #[unsafe(no_mangle)]
 static RESAMPLE: u32 = 0;
 
+/// 1 where `tracestate` is passed on, which only headers can carry; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static PASS_STATE: u32 = 0;
+
 /// Reads one offset.
 ///
 /// Volatile: the compiler must not use the zero that this object file carries. The verifier does
@@ -89,6 +93,13 @@ pub fn keeps(id_low: u64) -> bool {
 pub fn resamples() -> bool {
     // SAFETY: a static.
     unsafe { core::ptr::read_volatile(&raw const RESAMPLE) != 0 }
+}
+
+/// Whether `tracestate` is passed on.
+#[inline(always)]
+pub fn passes_state() -> bool {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const PASS_STATE) != 0 }
 }
 
 /// Whether contexts are passed on.

@@ -1,10 +1,14 @@
 //! What the head of an HTTP/1 message says that must be known while its bytes are moving: the
 //! context that a request carries, and where a response ends. All else is the agent's.
 
-use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use aya_ebpf::{
+    btf_maps::{LruHashMap, PerCpuArray},
+    helpers::generated::bpf_probe_read_kernel,
+    macros::btf_map,
+};
 use clew_common::{context::SAMPLED, event::CAPTURE_MAX};
 
-use crate::{chunk::RECORD, context::Trace};
+use crate::{chunk::RECORD, context::Trace, kernel::opaque};
 
 /// How much of a head is looked at, in bytes.
 const HEAD_MAX: u32 = 2048;
@@ -64,8 +68,10 @@ struct Lines {
     first: u32,
     /// The one that begins with the second.
     second: u32,
-    /// A name occurred twice.
+    /// The first name occurred twice.
     repeated: u32,
+    /// The second did.
+    second_repeated: u32,
     /// Length of the head, with the empty line; 0 if its end was not seen.
     length: u32,
 }
@@ -94,6 +100,7 @@ fn lines(bytes: Bytes, first: [u8; 8], ninth: u8, second: [u8; 8]) -> Option<Lin
             first: 0,
             second: 0,
             repeated: 0,
+            second_repeated: 0,
             length: 0,
         });
         for index in 0..WORDS {
@@ -173,7 +180,11 @@ unsafe fn look_at(
         } else if line | eight(0x20) == first && bytes.at(at + 8) | 0x20 == ninth {
             note(&raw mut (*found).first, &raw mut (*found).repeated, at);
         } else if line | eight(0x20) == second {
-            note(&raw mut (*found).second, &raw mut (*found).repeated, at);
+            note(
+                &raw mut (*found).second,
+                &raw mut (*found).second_repeated,
+                at,
+            );
         }
     }
 }
@@ -263,7 +274,7 @@ fn request_context(bytes: Bytes) -> Context {
     if !bytes.at(0).is_ascii_uppercase() {
         return Context::None;
     }
-    let Some(found) = lines(bytes, *b"tracepar", b'e', *b"\0\0\0\0\0\0\0\0") else {
+    let Some(found) = lines(bytes, *b"tracepar", b'e', *b"tracesta") else {
         return Context::Unseen;
     };
     if found.first == 0 || found.repeated != 0 {
@@ -313,6 +324,96 @@ fn request_context(bytes: Bytes) -> Context {
     }
     let flags = u32::from(bytes.at(at + 54)) & SAMPLED;
     Context::Of(Trace::inherited(id, flags))
+}
+
+/// `tracestate` lines are passed on that are shorter than this, in bytes with the line end. A state is
+/// passed on whole or not at all (W3C Trace Context, section 3.3.1.5, leaves the length to us).
+pub const STATE_MAX: u32 = 256;
+
+/// The `tracestate` of the request that a connection brought last.
+#[repr(C)]
+pub struct State {
+    /// The trace that it belongs to.
+    pub trace_id: [u64; 2],
+    /// Bytes of `line`; less than [`STATE_MAX`].
+    pub length: u32,
+    pub reserved: u32,
+    /// The whole line, as it came.
+    pub line: [u8; STATE_MAX as usize],
+}
+
+/// By connection.
+#[btf_map]
+pub static STATES: LruHashMap<u64, State, 1> = LruHashMap::new();
+
+/// The one that is being read on this processor.
+#[btf_map]
+static STATE: PerCpuArray<State, 1> = PerCpuArray::new();
+
+/// Remembers the `tracestate` of the request whose context [`context`] has just found, which
+/// `connection` brought, or forgets the one before.
+#[inline(always)]
+pub fn keep_state(bytes: Bytes, connection: u64) {
+    clew_keep_state(bytes.length, connection);
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn clew_keep_state(captured: u32, connection: u64) -> u32 {
+    let kept = match state(captured) {
+        // Full: the one idle for longest goes.
+        Some(state) => STATES.insert(connection, state, 0).is_ok(),
+        // Most often there is none.
+        None => STATES.remove(connection).is_ok(),
+    };
+    u32::from(kept)
+}
+
+#[inline(always)]
+fn state(captured: u32) -> Option<&'static State> {
+    let bytes = Bytes::of_record(captured)?;
+    let lines = LINES.get_ptr(0)?;
+    let trace = FOUND.get_ptr(0)?;
+    let state = STATE.get_ptr_mut(0)?;
+    // SAFETY: the slots are this processor's own.
+    unsafe {
+        let at = (&raw const (*lines).second).read_volatile();
+        // Several lines are one list (section 3.3.1): to pass on a part of it would be to change it.
+        if at == 0 || (&raw const (*lines).second_repeated).read_volatile() != 0 {
+            return None;
+        }
+        let rest = [
+            bytes.at(at + 8) | 0x20,
+            bytes.at(at + 9) | 0x20,
+            bytes.at(at + 10),
+        ];
+        if rest != *b"te:" {
+            return None;
+        }
+        let mut length = 0;
+        for index in 11..STATE_MAX - 2 {
+            let byte = bytes.at(at + index);
+            if byte == b'\r' && bytes.at(at + index + 1) == b'\n' {
+                length = index + 2;
+                break;
+            }
+            if byte != b'\t' && !(0x20..0x7f).contains(&byte) {
+                return None;
+            }
+        }
+        let length = opaque(length) & (STATE_MAX - 1);
+        if length == 0 || at + length > bytes.length {
+            return None;
+        }
+        let source = bytes.start.add(at as usize & (CAPTURE_MAX - 1));
+        let target = (&raw mut (*state).line).cast();
+        if bpf_probe_read_kernel(target, length, source.cast()) != 0 {
+            return None;
+        }
+        (*state).trace_id = (*trace).id;
+        (*state).length = length;
+        Some(&*state)
+    }
 }
 
 /// Where a response ends.

@@ -217,6 +217,10 @@ fn missing(map: &'static str) -> KernelError {
     )
 }
 
+/// Connections whose last request's `tracestate` is remembered, at most; of more, the one idle for
+/// longest is forgotten.
+const STATES_MAX: u32 = 4096;
+
 fn load_maps(
     config: &KernelConfig,
     backend: Backend,
@@ -239,6 +243,8 @@ fn load_maps(
     let follow = u32::from(follows);
     let sampling = config.sampler.threshold().value();
     let resample = u32::from(!config.sampler.parent_based);
+    // A decision that is taken again may contradict what the state says of it (`ot=th:`).
+    let states = config.headers.is_some() && resample == 0;
     let object = match config.headers {
         Some(_) => OBJECT.into(),
         None => object::without_header_sockets(OBJECT),
@@ -247,6 +253,7 @@ fn load_maps(
         .override_global("FOLLOW", &follow, true)
         .override_global("SAMPLING", &sampling, true)
         .override_global("RESAMPLE", &resample, true)
+        .override_global("PASS_STATE", &u32::from(states), true)
         .override_global("OFFSETS", &words[..], true)
         .override_global("OWN_PID", &own, true)
         .override_global("CAPTURE_BYTES", &capture, true)
@@ -254,5 +261,6 @@ fn load_maps(
         .map_max_entries("EVENTS", config.ring_bytes)
         .map_max_entries("FLOW_TABLE", flow_table)
         .map_max_entries("CONTROL", config.max_connections)
+        .map_max_entries("STATES", if states { STATES_MAX } else { 1 })
         .load(&object)?)
 }
