@@ -33,8 +33,8 @@ impl Baseline {
         let mut spans: Vec<Span> = spans
             .iter()
             .map(|span| match span.kind {
-                Kind::Server => span.clone(),
-                Kind::Client => {
+                Kind::Server | Kind::Consumer => span.clone(),
+                Kind::Client | Kind::Producer => {
                     let servers = open_in.get(&span.pid()).map_or(&[][..], Vec::as_slice);
                     self.with_parent(span, servers)
                 }

@@ -13,6 +13,7 @@ pub mod baseline;
 pub mod collector;
 pub mod joined;
 pub mod metrics;
+pub mod operations;
 pub mod otlp;
 pub mod plan;
 pub mod raw;

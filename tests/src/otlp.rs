@@ -15,6 +15,10 @@ pub enum Kind {
     Server,
     /// Sends a request.
     Client,
+    /// Sends a message.
+    Producer,
+    /// Takes a message.
+    Consumer,
 }
 
 /// An exported span with its resource.
@@ -192,6 +196,8 @@ impl RawSpan {
             kind: match self.kind {
                 2 => Kind::Server,
                 3 => Kind::Client,
+                4 => Kind::Producer,
+                5 => Kind::Consumer,
                 other => bail!("span kind {other}"),
             },
             name: self.name,
