@@ -86,7 +86,9 @@ impl Score {
             for kind in [Kind::Client, Kind::Server] {
                 let request = hop.request.as_str();
                 let truth = match kind {
-                    Kind::Client | Kind::Producer => hop.parent.as_deref().map(|path| (path, Kind::Server)),
+                    Kind::Client | Kind::Producer => {
+                        hop.parent.as_deref().map(|path| (path, Kind::Server))
+                    }
                     Kind::Server | Kind::Consumer => Some((hop.path.as_str(), Kind::Client)),
                 };
                 score.true_parents += usize::from(truth.is_some());

@@ -8,6 +8,8 @@ pub mod pairs;
 pub mod recording;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

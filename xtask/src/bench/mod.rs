@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod otlp;
 mod overhead;
+mod protocols;
 mod receiver;
 mod report;
 mod statistics;
@@ -38,6 +39,8 @@ pub enum Bench {
     /// Whether sending contexts along harms anybody: throughput, latency, failed requests and resets,
     /// in each way and without Clew, in turn. Needs two processors and root.
     Harm(harm::Options),
+    /// What it costs to parse an exchange of each protocol, from recordings of real connections.
+    Protocols,
 }
 
 /// Measures.
@@ -50,5 +53,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Fidelity(options) => fidelity::fidelity(options),
         Bench::Hosts(options) => hosts::hosts(options),
         Bench::Harm(options) => harm::harm(options),
+        Bench::Protocols => protocols::protocols(),
     }
 }

@@ -1,0 +1,83 @@
+//! Each recording is known for what it is, and for nothing else.
+
+use std::path::{Path, PathBuf};
+
+use super::recording::{Piece, parse};
+use super::*;
+
+/// Every recording beside a protocol, with the name of the protocol's folder.
+fn recordings() -> Vec<(String, PathBuf, Vec<Piece>)> {
+    let protocols = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol");
+    let mut found = Vec::new();
+    for protocol in std::fs::read_dir(protocols).unwrap().flatten() {
+        let name = protocol.file_name().into_string().unwrap();
+        let files = std::fs::read_dir(protocol.path().join("recordings"));
+        for file in files.into_iter().flatten().flatten() {
+            if file
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "txt")
+            {
+                let text = std::fs::read_to_string(file.path()).unwrap();
+                found.push((name.clone(), file.path(), parse(&text).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+fn sample(piece: &Piece, from_start: bool) -> Sample<'_> {
+    let client = Sample {
+        direction: piece.direction(Side::Client),
+        sender: None,
+        from_start,
+        bytes: &piece.data,
+        length: piece.length(),
+    };
+    Sample {
+        sender: from_start.then_some(if piece.from_client {
+            Side::Client
+        } else {
+            Side::Server
+        }),
+        ..client
+    }
+}
+
+#[test]
+fn from_the_start() {
+    for (name, path, pieces) in recordings() {
+        // Whoever speaks first may say too little; then it is the other's first piece that tells.
+        let firsts =
+            [true, false].map(|client| pieces.iter().position(|p| p.from_client == client));
+        let mut firsts: Vec<usize> = firsts.into_iter().flatten().collect();
+        firsts.sort_unstable();
+        let known = firsts
+            .iter()
+            .find_map(|&first| identify(&sample(&pieces[first], true)).ok());
+        let known = known.map(|entry| entry.protocol.label());
+        assert!(
+            known.is_some_and(|label| label.starts_with(&name)),
+            "{} is taken for {known:?}",
+            path.display()
+        );
+    }
+}
+
+/// A connection that is joined late is not known by every chunk, but no chunk is taken for another
+/// protocol's.
+#[test]
+fn from_the_middle() {
+    for (name, path, pieces) in recordings() {
+        for (number, piece) in pieces.iter().enumerate() {
+            if let Ok(entry) = identify(&sample(piece, false)) {
+                let label = entry.protocol.label();
+                assert!(
+                    label.starts_with(&name),
+                    "{}: piece {number} is taken for {label}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
