@@ -4,6 +4,8 @@ import http.client
 import sys
 import time
 
+import psycopg
+
 from service import serve
 
 ADDRESS, LEDGER, FRAUD = sys.argv[1:]
@@ -22,10 +24,18 @@ def call(host, method, path):
 
 def pay(method, path):
     time.sleep(0.020)  # validates
-    account = call(LEDGER, "GET", "/accounts/42")
-    verdict = call(FRAUD, "POST", "/score")
-    time.sleep(0.030)  # books
-    accepted = account == 200 and verdict == 200
+    host, port = LEDGER.rsplit(":", 1)
+    with psycopg.connect(
+        host=host, port=port, dbname="clew", user="clew", autocommit=True
+    ) as ledger:
+        balance = ledger.execute(
+            "SELECT balance FROM accounts WHERE id = %s", (42,)
+        ).fetchone()
+        verdict = call(FRAUD, "POST", "/score")
+        time.sleep(0.030)  # decides
+        accepted = balance is not None and verdict == 200
+        if accepted:
+            ledger.execute("INSERT INTO bookings VALUES (%s, %s)", (42, 7))
     return (201 if accepted else 502), {"accepted": accepted}
 
 

@@ -14,8 +14,10 @@ mod machine;
 mod namespace;
 mod network;
 mod node;
+mod postgres;
 mod process;
 mod tap;
+mod unprivileged;
 
 pub use cgroup::Cgroup;
 pub use deadline::Deadline;
@@ -24,8 +26,10 @@ pub use machine::{Machine, kernel_image, shell_line};
 pub use namespace::Namespace;
 pub use network::{Host, Network};
 pub use node::{Node, Pod};
+pub use postgres::Postgres;
 pub use process::Process;
 pub use tap::Tap;
+pub use unprivileged::{unprivileged, unprivileged_dir, versioned};
 
 use anyhow::Context as _;
 

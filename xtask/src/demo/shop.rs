@@ -1,6 +1,7 @@
 //! The demo's services, each on a host of its own: client -> gateway -> payment -> database and
 //! fraud.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,12 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clew_testbed::{Host, Network, Process};
+use clew_testbed::{Host, Network, Postgres, Process};
 
-use crate::workspace;
+use crate::{setup, workspace};
 
 /// Unusual ones, so that the agent can be told to look at nothing else on this machine.
 pub const PORTS: &str = "7701-7704";
+
+/// What the ledger's database holds.
+const LEDGER: &str = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL); \
+                      CREATE TABLE bookings (account int REFERENCES accounts, amount bigint); \
+                      INSERT INTO accounts VALUES (42, 1000)";
 
 /// For a service to listen, on a machine with other things to do.
 const START: Duration = Duration::from_secs(20);
@@ -27,6 +33,7 @@ pub struct Shop {
     client: Host,
     gateway: SocketAddr,
     _services: Vec<Process>,
+    _ledger_db: Postgres,
     _hosts: Vec<Host>,
 }
 
@@ -41,28 +48,29 @@ impl Shop {
         let [gateway, payment, ledger_db, fraud] =
             [0, 1, 2, 3].map(|n| SocketAddr::from((hosts[usize::from(n)].ipv4, 7701 + n)));
 
+        let database = Postgres::start(&hosts[2].namespace, ledger_db, LEDGER)?;
         let programs = workspace::root().join("demo");
+        let python = setup::python();
         let starts = [
-            nginx(&programs, directory, gateway, payment)?,
-            script(
-                "python3",
-                &programs.join("payment.py"),
-                &[payment, ledger_db, fraud],
+            ("gateway", nginx(&programs, directory, gateway, payment)?),
+            (
+                "payment",
+                script(
+                    python.as_os_str(),
+                    &programs.join("payment.py"),
+                    &[payment, ledger_db, fraud],
+                ),
             ),
-            script(
-                "python3",
-                &programs.join("ledger-db-standin.py"),
-                &[ledger_db],
+            (
+                "fraud",
+                script("node".as_ref(), &programs.join("fraud.js"), &[fraud]),
             ),
-            script("node", &programs.join("fraud.js"), &[fraud]),
         ];
-        let names = ["gateway", "payment", "ledger-db-standin", "fraud"];
-        let addresses = [gateway, payment, ledger_db, fraud];
+        let places = [(0, gateway), (1, payment), (3, fraud)];
 
         let mut services = Vec::new();
-        for (((name, command), host), address) in
-            names.into_iter().zip(starts).zip(&hosts).zip(addresses)
-        {
+        for ((name, command), (host, address)) in starts.into_iter().zip(places) {
+            let host = &hosts[host];
             let mut service = Process::start(name, command, Some(&host.namespace), directory)?;
             service.wait_listening(address, START)?;
             services.push(service);
@@ -74,6 +82,7 @@ impl Shop {
             client,
             gateway,
             _services: services,
+            _ledger_db: database,
             _hosts: hosts,
         })
     }
@@ -111,7 +120,7 @@ impl Shop {
     }
 }
 
-fn script(interpreter: &str, program: &Path, addresses: &[SocketAddr]) -> Command {
+fn script(interpreter: &OsStr, program: &Path, addresses: &[SocketAddr]) -> Command {
     let mut command = Command::new(interpreter);
     command
         .arg(program)

@@ -9,7 +9,7 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 22] = [
+const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("nft"), "nftables"),
@@ -30,6 +30,7 @@ const NEEDS: [(Sign, &str); 22] = [
     (Sign::Program("mvn"), "maven"),
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
+    (Sign::Program("psql"), "postgresql"),
     (Sign::Program("bpftool"), "bpftool"),
     // The last four are for `cargo xtask vm`.
     (Sign::Program("qemu-system-x86_64"), "qemu-system-x86"),
@@ -68,10 +69,10 @@ pub fn has_machines() -> bool {
 /// it are skipped, or fail under `--require`.
 pub fn ensure() -> Result<()> {
     let missing: Vec<&str> = NEEDS
-        .into_iter()
+        .iter()
         // A package that is installed and still lacks the sign is not mended by installing it.
         .filter(|(sign, package)| !sign.is_there() && !(apt::is_installed(package)))
-        .map(|(_, package)| package)
+        .map(|&(_, package)| package)
         .collect();
     if missing.is_empty() {
         println!("packages for tests: present");
