@@ -20,6 +20,7 @@ pub mod raw;
 pub mod require;
 pub mod score;
 pub mod sdk;
+pub mod servers;
 pub mod service;
 pub mod stage;
 pub mod store;
