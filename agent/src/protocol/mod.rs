@@ -2,10 +2,13 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod ending;
+pub mod fifo;
 pub mod frames;
 pub mod http1;
 pub mod pairs;
 pub mod recording;
+pub mod redis;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -96,7 +99,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///

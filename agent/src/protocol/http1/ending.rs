@@ -4,15 +4,12 @@
 //! early), `connection_reset`, `timeout`, `connection_failed` (any other error), `process_exited`.
 
 use crate::model::{ConnectionEnd, Direction, EndReason, ParserEvent, Side};
+use crate::protocol::ending;
 
 use super::exchange::Ending;
 use super::lane::Lane;
 use super::likeness::Kind;
 use super::{Http1, index, note};
-
-/// `ECONNRESET`, `EPIPE` and `ETIMEDOUT` (errno(3)).
-const RESET: [u32; 2] = [104, 32];
-const TIMED_OUT: u32 = 110;
 
 impl Http1 {
     pub(super) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
@@ -92,13 +89,8 @@ impl Http1 {
 
 /// How an exchange ends that is cut short by this end.
 fn closing(end: &ConnectionEnd) -> Ending {
-    let error = match end.reason {
-        EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
-        EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",
-        EndReason::Failed(TIMED_OUT) => "timeout",
-        EndReason::Failed(_) => "connection_failed",
-        EndReason::ProcessExited => "process_exited",
-        EndReason::Forgotten => return Ending::Lost(note::FORGOTTEN),
+    let Some(error) = ending::error(end.reason) else {
+        return Ending::Lost(note::FORGOTTEN);
     };
     Ending::Aborted {
         error,
