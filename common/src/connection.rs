@@ -15,6 +15,15 @@ pub const OWN: u32 = 1 << 3;
 /// may be older than the agent.
 pub const FROM_START: u32 = 1 << 4;
 
+/// [`Opened::flags`]: a UDP socket: each send and each receive is a datagram. Its remote address is
+/// zero unless it is connected. It is told again after it was quiet for [`UDP_TOLD_AFTER_NANOS`],
+/// because the kernel does not tell its end.
+pub const UDP: u32 = 1 << 5;
+
+/// How long a UDP socket must have been quiet before its next datagram makes it known again: less
+/// than the agent waits before it lets go of one.
+pub const UDP_TOLD_AFTER_NANOS: u64 = 2_000_000_000;
+
 /// The longest path of a Unix socket (`sun_path`, unix(7)).
 pub const UNIX_PATH_MAX: usize = 108;
 
@@ -32,7 +41,7 @@ pub const AF_INET6: u16 = 10;
 pub struct Opened {
     /// [`crate::event::Kind::ConnectionOpened`].
     pub kind: u32,
-    /// [`ACCEPTED`], [`CONNECTED`], [`NONBLOCKING`], [`OWN`], [`FROM_START`].
+    /// [`ACCEPTED`], [`CONNECTED`], [`NONBLOCKING`], [`OWN`], [`FROM_START`], [`UDP`].
     pub flags: u32,
     /// The connection: its socket cookie.
     pub connection: u64,

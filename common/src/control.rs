@@ -22,7 +22,7 @@ pub const IS_CLIENT: u32 = 1 << 2;
 pub const IS_SERVER: u32 = 1 << 3;
 
 /// Size in 64-bit words of the kernel's state of a connection, of which the first is its identity.
-pub const FLOW_WORDS: usize = 30;
+pub const FLOW_WORDS: usize = 31;
 
 /// [`Control::flags`]: `request_at` is valid.
 pub const REQUEST_AT: u32 = 1 << 2;

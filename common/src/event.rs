@@ -52,7 +52,7 @@ pub const CHUNK_SENT: u32 = 1 << 0;
 /// length is known.
 pub const CHUNK_UNREADABLE: u32 = 1 << 1;
 /// [`Chunk::flags`]: `position` counts from the first byte that this kernel program saw, because
-/// the socket has no sequence numbers (Unix sockets).
+/// the socket has no sequence numbers (Unix and UDP sockets).
 pub const CHUNK_RELATIVE: u32 = 1 << 2;
 /// [`Chunk::flags`]: `position` may be one too high. The peer's FIN takes a sequence number, which
 /// the kernel counts as read together with the last bytes; on a socket that is closed already
@@ -85,7 +85,7 @@ pub struct Chunk {
     /// Thread id of the caller, in the initial pid namespace.
     pub tid: u32,
     /// Where the chunk's first byte lies in its stream. TCP: the sequence number (modulo 2^32).
-    /// Unix: see [`CHUNK_RELATIVE`].
+    /// Unix and UDP: see [`CHUNK_RELATIVE`].
     pub position: u64,
     /// What the call returned: the number of bytes moved; 0 for the end of the stream (receive);
     /// negative: `-errno`.

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use clew_common::{
     connection::{
-        ACCEPTED, CONNECTED, OWN,
+        ACCEPTED, CONNECTED, OWN, UDP, UDP_TOLD_AFTER_NANOS,
         tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, LAST_ACK},
     },
     control::{
@@ -94,6 +94,8 @@ fn adopt(store: &impl Store) -> Option<*mut Flow> {
         socket::Kind::Tcp if u32::from(store.field::<u8>(offset!(sock_state))) == CLOSE => None,
         socket::Kind::Tcp => store.create(0),
         socket::Kind::Unix => store.create(UNIX),
+        socket::Kind::Udp if store.knows_datagrams() => store.create(UDP),
+        socket::Kind::Udp => None,
     }
 }
 
@@ -125,6 +127,14 @@ unsafe fn of_flow(
             length,
             caller,
         };
+        if (*flow).flags & UDP != 0 {
+            if length == 0 {
+                // It says nothing; but the message that it was has been passed.
+                buffer();
+                return;
+            }
+            tell_again(flow);
+        }
         if (*flow).flags & ANNOUNCED == 0 {
             let at = other_position(store, flow, sent, position);
             announce(store, flow, pid, tid, &at);
@@ -153,13 +163,27 @@ unsafe fn of_flow(
     }
 }
 
+/// User space lets go of a UDP socket that is quiet, since nobody tells its end. So it is told anew
+/// before the next datagram.
+#[inline(always)]
+unsafe fn tell_again(flow: *mut Flow) {
+    // SAFETY: promised by the caller; the helper has no conditions.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        if now - (*flow).last > UDP_TOLD_AFTER_NANOS {
+            (*flow).flags &= !ANNOUNCED;
+        }
+        (*flow).last = now;
+    }
+}
+
 /// Where the bytes lie in their stream, and flags that say how far this can be trusted and what
 /// else is in their place.
 #[inline(always)]
 unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32) -> (u64, u32) {
     // SAFETY: promised by the caller.
     unsafe {
-        if (*flow).flags & UNIX != 0 {
+        if (*flow).flags & (UNIX | UDP) != 0 {
             let counter = if sent {
                 &raw mut (*flow).sent
             } else {
@@ -205,7 +229,7 @@ unsafe fn other_position(
 ) -> Positions {
     // SAFETY: promised by the caller.
     let other = unsafe {
-        match ((*flow).flags & UNIX != 0, sent) {
+        match ((*flow).flags & (UNIX | UDP) != 0, sent) {
             (true, true) => (*flow).received,
             (true, false) => (*flow).sent,
             (false, true) => u64::from(store.field::<u32>(offset!(tcp_copied_seq))),
@@ -241,7 +265,8 @@ pub unsafe fn judge_process(flow: *mut Flow, pid: u32) {
             (*flow).flags |= EXCLUDED_PROCESS;
         } else {
             (*flow).flags &= !EXCLUDED_PROCESS;
-            if follows() && (*flow).flags & CONNECTED == 0 {
+            // Most UDP sockets belong to clients, and no contexts come through the others.
+            if follows() && (*flow).flags & (CONNECTED | UDP) == 0 {
                 context::may_serve(pid);
             }
         }
@@ -294,6 +319,8 @@ unsafe fn submit(
     buffer: impl FnOnce() -> Buffer,
 ) {
     let length = moved.length;
+    // Found also where it cannot be used, because messages of one call are counted thereby.
+    let buffer = buffer();
     let Some(record) = RECORD.get_ptr_mut(0) else {
         return;
     };
@@ -320,7 +347,7 @@ unsafe fn submit(
         let captured = if wanted == 0 {
             0
         } else {
-            buffer().copy(wanted)
+            buffer.copy(wanted)
         };
         let mut flags = flags;
         if captured == 0 && wanted != 0 {

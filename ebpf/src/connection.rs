@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use clew_common::{
     connection::{
-        ACCEPTED, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN, Opened,
+        ACCEPTED, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN, Opened, UDP,
         tcp_state::{CLOSE, ESTABLISHED, FIN_WAIT1, LAST_ACK, SYN_RECV, SYN_SENT},
     },
     control::IGNORE,
@@ -55,7 +55,7 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, 
     // SAFETY: promised by the caller.
     unsafe {
         event.connection = (*flow).id;
-        event.flags = (*flow).flags & (ACCEPTED | CONNECTED | FROM_START | OWN);
+        event.flags = (*flow).flags & (ACCEPTED | CONNECTED | FROM_START | OWN | UDP);
     }
     if socket::is_nonblocking(address) {
         event.flags |= NONBLOCKING;

@@ -4,7 +4,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use clew_common::{
-    connection::{ACCEPTED, CONNECTED},
+    connection::{ACCEPTED, CONNECTED, UDP},
     context::{AMBIGUOUS, BEGUN, Carried, FROM_OPTION, SAMPLED},
     counter::Counter,
     event::Kind,
@@ -154,6 +154,10 @@ pub struct Moved {
 pub unsafe fn moved(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Bytes) {
     // SAFETY: promised by the caller.
     unsafe {
+        if (*flow).flags & UDP != 0 {
+            // No context goes with a datagram, and what answers which is the agent's to find out.
+            return;
+        }
         if (*flow).flags & UNIX != 0 {
             if !moved.sent && (*flow).exchanges.turn == Turn::Nothing {
                 // It brings requests, and their contexts cannot be seen.
@@ -214,7 +218,12 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
             return;
         }
         end(flow);
-        if !context::is_followed((moved.caller >> 32) as u32) {
+        let pid = (moved.caller >> 32) as u32;
+        if message::begins_http2(bytes) {
+            // Its requests do not take turns, and their contexts cannot be seen.
+            context::is_opaque(pid);
+        }
+        if !context::is_followed(pid) {
             return;
         }
         let nonblocking = socket::is_nonblocking(store.address());

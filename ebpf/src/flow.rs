@@ -34,16 +34,18 @@ pub struct Flow {
     /// The connection's identity: its socket cookie, or a number of our own where no cookie can be
     /// had.
     pub id: u64,
-    /// Bytes received and sent so far (Unix sockets; TCP has sequence numbers).
+    /// Bytes received and sent so far (Unix and UDP sockets; TCP has sequence numbers).
     pub received: u64,
     pub sent: u64,
     /// Inode number of the socket's file, where the address alone is not an identity.
     pub inode: u64,
+    /// When the last datagram moved (UDP sockets).
+    pub last: u64,
     /// The process for which `excluded` was found out.
     pub pid: u32,
     /// The verdict on the connection ([`clew_common::control`]).
     pub verdict: u32,
-    /// `connection::ACCEPTED`, `CONNECTED`, `FROM_START`, `OWN`, and the flags below.
+    /// `connection::ACCEPTED`, `CONNECTED`, `FROM_START`, `OWN`, `UDP`, and the flags below.
     pub flags: u32,
     /// What is known about TCP options on this connection (`option.rs`).
     pub options: u32,
@@ -76,6 +78,7 @@ impl Flow {
         received: 0,
         sent: 0,
         inode: 0,
+        last: 0,
         pid: 0,
         verdict: UNDECIDED,
         flags: 0,
@@ -154,6 +157,11 @@ fn look_up(socket: *mut bpf_sock) -> *mut Flow {
 pub trait Store {
     /// The socket's address.
     fn address(&self) -> *const c_void;
+    /// Whether UDP sockets are traced: each of their datagrams is told by itself then.
+    #[inline(always)]
+    fn knows_datagrams(&self) -> bool {
+        false
+    }
     /// Finds a flow.
     fn get(&self) -> Option<*mut Flow>;
     /// Makes a flow, or finds the one that another processor made meanwhile.
@@ -181,6 +189,11 @@ pub trait Store {
 pub struct Trusted(pub *const c_void);
 
 impl Store for Trusted {
+    #[inline(always)]
+    fn knows_datagrams(&self) -> bool {
+        true
+    }
+
     #[inline(always)]
     fn address(&self) -> *const c_void {
         self.0
@@ -303,6 +316,9 @@ pub struct Untrusted {
 }
 
 impl Store for Untrusted {
+    // No datagrams: at the end of a sendmmsg or recvmmsg several have moved, and the program that
+    // follows every system call is at the limit of the verifier's patience.
+
     #[inline(always)]
     fn address(&self) -> *const c_void {
         self.address

@@ -16,6 +16,7 @@ mod chunk;
 mod connection;
 mod context;
 mod counter;
+mod datagram;
 mod exchange;
 mod existing;
 mod flow;

@@ -208,6 +208,14 @@ const fn byte_of(bit: u64) -> u32 {
     ((bit >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56) as u32
 }
 
+/// Whether a connection's first bytes are the preface of HTTP/2 (RFC 9113, section 3.4).
+#[inline(always)]
+pub fn begins_http2(bytes: Bytes) -> bool {
+    bytes.length >= 16
+        && bytes.word(0) == u64::from_ne_bytes(*b"PRI * HT")
+        && bytes.word(1) == u64::from_ne_bytes(*b"TP/2.0\r\n")
+}
+
 /// What a request's head says about its context.
 pub enum Context {
     /// It belongs to this trace.
@@ -266,12 +274,13 @@ extern "C" fn clew_request_context(captured: u32) -> u32 {
 
 #[inline(always)]
 fn request_context(bytes: Bytes) -> Context {
-    if bytes.length == 0 {
+    if bytes.length < 3 {
         return Context::Unseen;
     }
-    // All methods are in upper case (RFC 9110, section 9.1); other protocols are no text, or have
-    // no headers.
-    if !bytes.at(0).is_ascii_uppercase() {
+    // All methods are in upper case (RFC 9110, section 9.1), and none has fewer than three letters;
+    // other protocols are no text, or have no headers.
+    let start = [bytes.at(0), bytes.at(1), bytes.at(2)];
+    if !start.iter().all(u8::is_ascii_uppercase) {
         return Context::None;
     }
     let Some(found) = lines(bytes, *b"tracepar", b'e', *b"tracesta") else {

@@ -7,7 +7,9 @@ use core::ffi::c_void;
 use crate::kernel::{offset, read_kernel, read_or_zero};
 
 const SOCK_STREAM: u16 = 1;
+pub const SOCK_DGRAM: u16 = 2;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 /// `O_NONBLOCK` (include/uapi/asm-generic/fcntl.h).
 const O_NONBLOCK: u32 = 0o4000;
 
@@ -16,6 +18,7 @@ const O_NONBLOCK: u32 = 0o4000;
 pub enum Kind {
     Tcp,
     Unix,
+    Udp,
 }
 
 /// Tells whether a socket is one that is traced.
@@ -25,16 +28,15 @@ pub fn kind(socket: *const c_void) -> Option<Kind> {
     if family != AF_INET && family != AF_INET6 && family != AF_UNIX {
         return None;
     }
-    if read_kernel::<u16>(socket, offset!(sock_type))? != SOCK_STREAM {
-        return None;
-    }
+    let kind = read_kernel::<u16>(socket, offset!(sock_type))?;
     if family == AF_UNIX {
-        return Some(Kind::Unix);
+        return (kind == SOCK_STREAM).then_some(Kind::Unix);
     }
-    if read_kernel::<u16>(socket, offset!(sock_protocol))? != IPPROTO_TCP {
-        return None;
+    match (kind, read_kernel::<u16>(socket, offset!(sock_protocol))?) {
+        (SOCK_STREAM, IPPROTO_TCP) => Some(Kind::Tcp),
+        (SOCK_DGRAM, IPPROTO_UDP) => Some(Kind::Udp),
+        _ => None,
     }
-    Some(Kind::Tcp)
 }
 
 /// The socket's pending error, a positive errno.

@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use crate::{
     buffer::Buffer,
-    chunk,
+    chunk, datagram,
     flow::Trusted,
     registers::{Call, Registers},
 };
@@ -26,7 +26,9 @@ pub const DISCARDED: u32 = 0x20;
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn socket_sent(ctx: BtfTracePointContext) -> i32 {
     let result: i32 = ctx.arg(1);
-    if result > 0 {
+    if datagram::is_of(ctx.arg(0)) {
+        datagram::moved(&Trusted(ctx.arg(0)), true, result);
+    } else if result > 0 {
         chunk::moved(&Trusted(ctx.arg(0)), true, result as u32, buffer_of_task);
     }
     0
@@ -37,6 +39,13 @@ pub fn socket_sent(ctx: BtfTracePointContext) -> i32 {
 pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     let result: i32 = ctx.arg(1);
     let flags: u32 = ctx.arg(2);
+    if datagram::is_of(ctx.arg(0)) {
+        // What was only looked at is not told.
+        if result < 0 || flags & NOT_FROM_STREAM == 0 {
+            datagram::moved(&Trusted(ctx.arg(0)), false, result);
+        }
+        return 0;
+    }
     // Failures are most often EAGAIN, and say nothing that the connection's state does not say.
     if result >= 0 && flags & NOT_FROM_STREAM == 0 {
         if result == 0 && matches!(call_of_task(), Some(call) if call.asks_for_nothing()) {
@@ -55,7 +64,7 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
 
 /// The system call that the current task is in.
 #[inline(always)]
-fn call_of_task() -> Option<Call> {
+pub fn call_of_task() -> Option<Call> {
     // SAFETY: both helpers return pointers that the verifier knows. A kernel thread has no
     // registers of a call, but also no user memory: reading it fails.
     unsafe {

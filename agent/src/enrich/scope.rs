@@ -50,6 +50,7 @@ impl Filter {
     pub fn connection(&self, address: &Address, role: Role) -> Verdict {
         let (local, remote) = match (address, role) {
             (Address::Unix { .. }, _) => (None, None),
+            (Address::Udp { local, remote }, _) => (Some(local), remote.as_ref()),
             (Address::Tcp { local, .. }, Role::Accepted) => (Some(local), None),
             (Address::Tcp { remote, .. }, Role::Connected) => (None, Some(remote)),
             (Address::Tcp { local, remote }, Role::Unknown) => (Some(local), Some(remote)),

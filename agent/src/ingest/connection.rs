@@ -21,6 +21,8 @@ use crate::{
 /// Chunks of a connection older than the agent that may pass by before it is taken for one that
 /// no parser understands.
 const LATE_TRIES: u32 = 64;
+/// The same for datagrams, of which each would say it.
+const DATAGRAM_TRIES: u32 = 3;
 /// Captured bytes of a connection's start that are kept while they are too few to tell the protocol:
 /// no protocol needs more than an HTTP/1 request line with a method of one's own.
 const HELD_BYTES_MAX: usize = 8 << 10;
@@ -259,6 +261,23 @@ impl Tracked {
         }
     }
 
+    /// Whether the kernel was told something of it.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told != Control::default()
+    }
+
+    /// Whether nothing is known to be under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match &self.speech {
+            Speech::Known(parser) => [Direction::Received, Direction::Sent]
+                .iter()
+                .all(|&direction| parser.is_between_requests(direction)),
+            _ => true,
+        }
+    }
+
     /// Tells the parser of an end.
     pub fn ended(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
         if let Speech::Known(parser) = &mut self.speech {
@@ -314,7 +333,11 @@ impl Tracked {
             bytes: &bytes,
             length,
         };
-        match protocol::identify(&sample) {
+        let (found, most_tries) = match self.connection.address.has_datagrams() {
+            true => (protocol::identify_datagram(&sample), DATAGRAM_TRIES),
+            false => (protocol::identify(&sample), LATE_TRIES),
+        };
+        match found {
             Ok(entry) => {
                 let mut parser = (entry.make)(&self.connection, settings);
                 for held in held.iter() {
@@ -330,7 +353,7 @@ impl Tracked {
                     self.give_up(metrics);
                 }
             }
-            Err(_) if from_start || *tries >= LATE_TRIES => self.give_up(metrics),
+            Err(_) if from_start || *tries >= most_tries => self.give_up(metrics),
             Err(_) => {}
         }
     }
@@ -373,9 +396,14 @@ impl Tracked {
             control.flags |= REQUEST_AT;
             control.request_at = next as u32;
         }
-        if control.verdict == UNDECIDED && (self.chunks >= CONFIRM_AFTER || self.side.is_some()) {
+        // A UDP socket is often used for one question only, and does not take turns anyway.
+        let side = match self.connection.address.has_datagrams() {
+            true => None,
+            false => self.side,
+        };
+        if control.verdict == UNDECIDED && (self.chunks >= CONFIRM_AFTER || side.is_some()) {
             control.verdict = CAPTURE;
-            control.flags |= match self.side {
+            control.flags |= match side {
                 None => 0,
                 Some(Side::Client) => IS_CLIENT,
                 Some(Side::Server) => IS_SERVER,

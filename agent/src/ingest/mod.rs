@@ -4,6 +4,7 @@
 //! processes is asked through [`Scope`].
 
 mod connection;
+mod datagrams;
 mod stream;
 pub mod task;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use clew_common::{
 };
 
 use self::connection::{RawChunk, Tracked};
+use self::datagrams::DatagramSockets;
 use crate::{
     metrics::{Count, Drop, Gauge, Metrics},
     model::{
@@ -72,6 +74,8 @@ pub struct Ingest {
     connections: HashMap<ConnectionId, Tracked>,
     /// Unix sockets by the address of their kernel socket, to find the other end.
     unix: HashMap<u64, ConnectionId>,
+    /// UDP sockets, whose end is never told.
+    udp: DatagramSockets,
     /// Ended connections that may have chunks to come, and when they were last looked at.
     closing_tcp: VecDeque<(Timestamp, ConnectionEnd)>,
     closing_unix: VecDeque<(Timestamp, ConnectionEnd)>,
@@ -96,6 +100,7 @@ impl Ingest {
         Self {
             connections: HashMap::new(),
             unix: HashMap::new(),
+            udp: DatagramSockets::default(),
             closing_tcp: VecDeque::new(),
             closing_unix: VecDeque::new(),
             own: HashMap::new(),
@@ -120,8 +125,14 @@ impl Ingest {
         self.metrics.count(Count::Connections, 1);
         let id = connection.id;
         if own {
-            self.ignore_other_end(&connection, out);
-            self.own.insert(id, connection);
+            if connection.address.end_is_told() {
+                self.ignore_other_end(&connection, out);
+                self.own.insert(id, connection);
+            }
+            return;
+        }
+        if connection.address.has_datagrams() && self.connections.contains_key(&id) {
+            // Told again after it was quiet, but not for so long that it was let go of.
             return;
         }
         if self.connections.len() >= self.max_connections {
@@ -130,13 +141,17 @@ impl Ingest {
         let wanted = !self.faces_agent(&connection) && scope.covers(&connection);
         let mut tracked = Tracked::new(connection, socket);
         if wanted {
-            if let Address::Unix { socket, .. } = tracked.connection.address {
-                self.unix.insert(socket, id);
+            match tracked.connection.address {
+                Address::Unix { socket, .. } => {
+                    self.unix.insert(socket, id);
+                }
+                Address::Udp { .. } => self.udp.add(&tracked.connection),
+                Address::Tcp { .. } => {}
             }
         } else {
             tracked.ignore();
             out.commands.push(ignore(id));
-            if is_unix(&tracked.connection) {
+            if !tracked.connection.address.end_is_told() {
                 // Nobody would tell its end.
                 return;
             }
@@ -170,7 +185,7 @@ impl Ingest {
         self.metrics.count(Count::Chunks, 1);
         let id = ConnectionId(chunk.connection);
         let Some(tracked) = self.connections.get_mut(&id) else {
-            // Of an ignored Unix socket some come until the kernel has read the verdict.
+            // Of an ignored Unix or UDP socket some come until the kernel has read the verdict.
             if chunk.flags & CHUNK_RELATIVE == 0 {
                 self.metrics.drop(Drop::StrayChunk, 1);
             }
@@ -219,13 +234,10 @@ impl Ingest {
             }
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
-        if tracked.is_ignored()
-            && let Address::Unix { socket, .. } = tracked.connection.address
-        {
+        if tracked.is_ignored() && !tracked.connection.address.end_is_told() {
             // Nobody would tell its end.
-            self.connections.remove(&id);
-            if self.unix.get(&socket) == Some(&id) {
-                self.unix.remove(&socket);
+            if let Some(tracked) = self.connections.remove(&id) {
+                self.forget_socket(&tracked.connection);
             }
         }
     }
@@ -286,7 +298,7 @@ impl Ingest {
         }
     }
 
-    /// A process has ended, and its Unix sockets with it.
+    /// A process has ended, and its Unix and UDP sockets with it.
     pub fn process_exited(&mut self, pid: u32, time: Timestamp) {
         let orphans = self
             .unix
@@ -303,11 +315,26 @@ impl Ingest {
             })
             .map(|end| (time, end));
         self.closing_unix.extend(orphans);
+        for connection in self.udp.take_of(pid) {
+            let end = ConnectionEnd {
+                connection,
+                reason: EndReason::ProcessExited,
+                time,
+            };
+            match self.connections.get(&connection) {
+                Some(tracked) if tracked.last_pid == pid => self.closing_tcp.push_back((time, end)),
+                // Another has it now; when that one is quiet it goes.
+                _ => {}
+            }
+        }
     }
 
     /// Lets go of connections whose end is long enough ago.
     pub fn tick(&mut self, now: Timestamp, stitcher: &mut Stitcher, out: &mut Outcome) {
         while let Some(end) = self.due(now) {
+            self.remove(&end, stitcher, out);
+        }
+        for end in self.udp.quiet(now, &self.connections) {
             self.remove(&end, stitcher, out);
         }
         self.metrics
@@ -384,16 +411,25 @@ impl Ingest {
             stitcher.event(&tracked.connection, event, &mut out.spans);
         }
         stitcher.connection_ended(end.connection);
-        // Another socket may have the address by now.
-        if let Address::Unix { socket, .. } = tracked.connection.address
-            && self.unix.get(&socket) == Some(&end.connection)
-        {
-            self.unix.remove(&socket);
+        self.forget_socket(&tracked.connection);
+        if tracked.is_told() || !tracked.connection.address.has_datagrams() {
+            out.commands.push(Command::Remove {
+                connection: end.connection,
+                socket: tracked.socket,
+            });
         }
-        out.commands.push(Command::Remove {
-            connection: end.connection,
-            socket: tracked.socket,
-        });
+    }
+
+    /// Takes a connection out of what leads to it.
+    fn forget_socket(&mut self, connection: &Connection) {
+        match connection.address {
+            // Another socket may have the address by now.
+            Address::Unix { socket, .. } if self.unix.get(&socket) == Some(&connection.id) => {
+                self.unix.remove(&socket);
+            }
+            Address::Udp { .. } => self.udp.remove(connection),
+            _ => {}
+        }
     }
 
     /// A budget is used up: the connection that was idle for longest goes, and one in sixteen with
@@ -412,9 +448,15 @@ impl Ingest {
                 reason: EndReason::Forgotten,
                 time,
             };
+            let told_again = self
+                .connections
+                .get(&connection)
+                .is_some_and(|tracked| tracked.connection.address.has_datagrams());
             self.remove(&end, stitcher, out);
             // The kernel goes on knowing it; without an entry here its chunks would be strays.
-            out.commands.push(ignore(connection));
+            if !told_again {
+                out.commands.push(ignore(connection));
+            }
         }
         self.metrics.drop(Drop::ConnectionBudget, many as u64);
     }
@@ -431,10 +473,6 @@ const fn ignore(connection: ConnectionId) -> Command {
             request_at: 0,
         },
     )
-}
-
-const fn is_unix(connection: &Connection) -> bool {
-    matches!(connection.address, Address::Unix { .. })
 }
 
 /// Whether two connections are the two ends of one. TCP: by their addresses, or, where those are

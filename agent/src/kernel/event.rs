@@ -6,7 +6,7 @@ use bytemuck::AnyBitPattern;
 use clew_common::{
     connection::{
         ACCEPTED, AF_INET, AF_INET6, AF_UNIX, CONNECTED, Changed, FROM_START, NONBLOCKING, OWN,
-        Opened,
+        Opened, UDP,
     },
     context::{self, Carried as RawCarried, Followed},
     event::{Chunk, Kind},
@@ -163,10 +163,17 @@ fn address(opened: &Opened) -> Option<Address> {
         _ => Ipv6Addr::from(bytes).to_canonical(),
     };
     match opened.family {
-        AF_INET | AF_INET6 => Some(Address::Tcp {
-            local: SocketAddr::new(ip(opened.local_address), opened.local_port),
-            remote: SocketAddr::new(ip(opened.remote_address), opened.remote_port),
-        }),
+        AF_INET | AF_INET6 => {
+            let local = SocketAddr::new(ip(opened.local_address), opened.local_port);
+            let remote = SocketAddr::new(ip(opened.remote_address), opened.remote_port);
+            Some(if opened.flags & UDP == 0 {
+                Address::Tcp { local, remote }
+            } else {
+                // One that is not connected has port 0 there.
+                let remote = (remote.port() != 0).then_some(remote);
+                Address::Udp { local, remote }
+            })
+        }
         AF_UNIX => Some(Address::Unix {
             path: unix_path(opened.path.get(..opened.path_len as usize)?),
             socket: opened.socket,

@@ -30,6 +30,13 @@ pub enum Address {
         /// The other end.
         remote: SocketAddr,
     },
+    /// A UDP socket over IPv4 or IPv6: of datagrams, which may come from many and go to many.
+    Udp {
+        /// This end, as it is bound: perhaps to no particular address.
+        local: SocketAddr,
+        /// The other end of a connected socket.
+        remote: Option<SocketAddr>,
+    },
     /// A Unix stream socket.
     Unix {
         /// The listener's path; empty where neither end is bound; an abstract name begins with
@@ -40,6 +47,20 @@ pub enum Address {
         /// The kernel address of the other end's socket.
         peer: u64,
     },
+}
+
+impl Address {
+    /// Whether each chunk is a message, and stands by itself.
+    #[must_use]
+    pub const fn has_datagrams(&self) -> bool {
+        matches!(self, Self::Udp { .. })
+    }
+
+    /// Whether the kernel programs tell when it ends.
+    #[must_use]
+    pub const fn end_is_told(&self) -> bool {
+        matches!(self, Self::Tcp { .. })
+    }
 }
 
 /// What is known of a connection when it is first seen.

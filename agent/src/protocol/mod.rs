@@ -2,6 +2,7 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod dns;
 pub mod ending;
 pub mod fifo;
 pub mod frames;
@@ -99,15 +100,30 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY, dns::ENTRY];
+
+/// Those whose messages are datagrams; each is a chunk of its own.
+pub const OF_DATAGRAMS: &[Entry] = &[dns::DATAGRAMS];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
 /// # Errors
 /// [`Likeness::No`] or [`Likeness::Perhaps`], where none says [`Likeness::Yes`].
 pub fn identify(sample: &Sample<'_>) -> Result<Entry, Likeness> {
+    find(sample, ALL)
+}
+
+/// Which protocol a datagram is of, if any says so.
+///
+/// # Errors
+/// [`Likeness::No`] or [`Likeness::Perhaps`], where none says [`Likeness::Yes`].
+pub fn identify_datagram(sample: &Sample<'_>) -> Result<Entry, Likeness> {
+    find(sample, OF_DATAGRAMS)
+}
+
+fn find(sample: &Sample<'_>, among: &[Entry]) -> Result<Entry, Likeness> {
     let mut best = Likeness::No;
-    for entry in ALL {
+    for entry in among {
         match (entry.likeness)(sample) {
             Likeness::Yes => return Ok(*entry),
             Likeness::Perhaps => best = Likeness::Perhaps,

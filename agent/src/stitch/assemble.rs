@@ -28,6 +28,30 @@ pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Address,
                 add_socket(attributes, "client.address", "client.port", *remote);
             }
         }
+        Address::Udp { local, remote } => {
+            let family = if local.is_ipv4() { "ipv4" } else { "ipv6" };
+            add(attributes, "network.type", || family.into());
+            add(attributes, "network.transport", || "udp".into());
+            let peer = ("network.peer.address", "network.peer.port");
+            let server = match side {
+                Side::Client => *remote,
+                // Bound to no particular one, it is only a port.
+                Side::Server if local.ip().is_unspecified() => {
+                    add(attributes, "server.port", || i64::from(local.port()).into());
+                    None
+                }
+                Side::Server => Some(*local),
+            };
+            if let Some(server) = server {
+                add_socket(attributes, "server.address", "server.port", server);
+            }
+            if let Some(remote) = *remote {
+                add_socket(attributes, peer.0, peer.1, remote);
+                if side == Side::Server {
+                    add_socket(attributes, "client.address", "client.port", remote);
+                }
+            }
+        }
         Address::Unix { path, .. } => {
             add(attributes, "network.transport", || "unix".into());
             if !path.is_empty() {

@@ -131,7 +131,7 @@ impl Http1 {
             extractor: Arc::clone(extractor),
             remote: match connection.address {
                 Address::Tcp { remote, .. } => Some(remote),
-                Address::Unix { .. } => None,
+                Address::Udp { .. } | Address::Unix { .. } => None,
             },
             requests: None,
             lanes: [(); 2].map(|()| Lane::new(!connection.from_start)),

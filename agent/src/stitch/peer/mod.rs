@@ -57,6 +57,8 @@ impl Peers {
     pub fn meet(&mut self, connection: &Connection, request: Request) -> Meeting {
         match connection.address {
             Address::Tcp { local, remote } => self.tcp.meet(local, remote, connection, request),
+            // One that is not connected does not say with whom it speaks.
+            Address::Udp { .. } => Meeting::Never,
             Address::Unix { socket, peer, .. } => {
                 self.unix.meet((socket, peer), connection, request)
             }
