@@ -25,6 +25,7 @@ mod interop;
 mod lifecycle;
 mod nat;
 mod offspring;
+mod operations;
 mod option;
 mod overload;
 mod protocol;

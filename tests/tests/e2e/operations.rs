@@ -10,6 +10,8 @@ use clew_tests::service;
 use clew_tests::stage::with;
 use clew_tests::{Backend, Kind, Span, Stage, report};
 
+on_both_backends!(redis,);
+
 /// Who uses a server.
 #[derive(Clone, Copy)]
 enum Client {
@@ -75,4 +77,12 @@ fn check(
     let served: Vec<Operation> = operations.into_iter().filter(of_server).collect();
     let differences = operations::differences(&served, &servers);
     assert!(differences.is_empty(), "{test}, server: {differences:#?}");
+}
+
+fn redis(backend: Backend) {
+    let clients = [
+        Client::Python("redis_py.py", &["2"]),
+        Client::Python("redis_py.py", &["3"]),
+    ];
+    check("redis", backend, Server::Redis, 7811, &clients, |_| true);
 }
