@@ -9,7 +9,7 @@ use crate::command;
 
 /// A need, how it is recognised, and the Debian package that meets it. A program that is there by
 /// another way (a newer Go in /usr/local, a Python of pyenv) is taken as it is.
-const NEEDS: [(Sign, &str); 22] = [
+const NEEDS: [(Sign, &str); 24] = [
     (Sign::Program("g++"), "g++"),
     (Sign::Program("ip"), "iproute2"),
     (Sign::Program("nft"), "nftables"),
@@ -31,6 +31,8 @@ const NEEDS: [(Sign, &str); 22] = [
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
     (Sign::Program("bpftool"), "bpftool"),
+    (Sign::Program("dnsmasq"), "dnsmasq-base"),
+    (Sign::Program("dig"), "bind9-dnsutils"),
     // The last four are for `cargo xtask vm`.
     (Sign::Program("qemu-system-x86_64"), "qemu-system-x86"),
     (Sign::Program("busybox"), "busybox-static"),
