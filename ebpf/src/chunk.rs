@@ -344,11 +344,7 @@ unsafe fn submit(
     };
     // SAFETY: the slot is this processor's own, and just taken.
     unsafe {
-        let captured = if wanted == 0 {
-            0
-        } else {
-            buffer.copy(wanted)
-        };
+        let captured = if wanted == 0 { 0 } else { buffer.copy(wanted) };
         let mut flags = flags;
         if captured == 0 && wanted != 0 {
             flags |= CHUNK_UNREADABLE;

@@ -3,7 +3,8 @@
 //!
 //! Only with the socket tracepoints, which fire for each message. Which one it is they do not say:
 //! the messages of a call are counted, per thread. A call ends with its last message or with one that
-//! fails, and both are seen here.
+//! fails, and both are seen here. (A recvmmsg whose own timeout ends it is not: what the next call of
+//! that thread receives is read from the wrong buffers then. Hardly any program gives it one.)
 
 use aya_ebpf::{btf_maps::LruHashMap, helpers::bpf_get_current_pid_tgid, macros::btf_map};
 use core::ffi::c_void;
@@ -32,8 +33,7 @@ struct Progress {
     moved: u64,
 }
 
-/// The calls under way, by thread. One that is given up for another is told wrongly by no more than
-/// its place; as many threads as this would have to be within such a call at once.
+/// The calls under way, by thread.
 #[btf_map]
 static PROGRESS: LruHashMap<u64, Progress, 4096> = LruHashMap::new();
 
@@ -42,7 +42,14 @@ static PROGRESS: LruHashMap<u64, Progress, 4096> = LruHashMap::new();
 pub fn is_of(socket: *const c_void) -> bool {
     // SAFETY: the verifier knows the pointer as a `struct sock` and the offset as a constant, so this
     // is a plain load.
-    unsafe { socket.cast::<u8>().add(offset!(sock_type)).cast::<u16>().read() == SOCK_DGRAM }
+    unsafe {
+        socket
+            .cast::<u8>()
+            .add(offset!(sock_type))
+            .cast::<u16>()
+            .read()
+            == SOCK_DGRAM
+    }
 }
 
 /// A datagram has moved, or could not (`result` is negative).

@@ -42,6 +42,12 @@ impl DatagramSockets {
         }
     }
 
+    /// Whether none is followed.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.of_process.is_empty() && self.checked.is_empty()
+    }
+
     /// The sockets of a process that has ended.
     pub fn take_of(&mut self, pid: u32) -> HashSet<ConnectionId> {
         self.of_process.remove(&pid).unwrap_or_default()

@@ -69,3 +69,143 @@ fn what_the_agent_sends_is_not_traced_where_it_arrives() {
         }
     }
 }
+
+/// A UDP socket that asks for names.
+struct Resolver {
+    ingest: Ingest,
+    stitcher: Stitcher,
+    out: Outcome,
+    moved: [u64; 2],
+}
+
+impl Resolver {
+    const ID: ConnectionId = ConnectionId(5);
+
+    fn new() -> Self {
+        let metrics = Metrics::default();
+        let ids = Box::new(SequentialIds::default());
+        Self {
+            stitcher: Stitcher::new(StitchConfig::default(), ids, metrics.clone()),
+            ingest: Ingest::new(9, 1 << 20, Settings::default(), metrics),
+            out: Outcome::default(),
+            moved: [0; 2],
+        }
+    }
+
+    /// The kernel tells of it.
+    fn tell(&mut self, milliseconds: u64) {
+        let connection = Connection {
+            id: Self::ID,
+            address: Address::Udp {
+                local: "0.0.0.0:40000".parse().expect("an address"),
+                remote: None,
+            },
+            from_start: false,
+            time: Timestamp(milliseconds * 1_000_000),
+            ..connection(5, "0.0.0.0:1", "0.0.0.0:1", self.moved)
+        };
+        let (stitcher, out) = (&mut self.stitcher, &mut self.out);
+        self.ingest
+            .opened(connection, false, 0, &mut Everything, stitcher, out);
+    }
+
+    fn datagram(&mut self, milliseconds: u64, sent: bool, data: &[u8]) {
+        let moved = &mut self.moved[usize::from(sent)];
+        let chunk = KernelChunk {
+            kind: 0,
+            captured: u32::try_from(data.len()).expect("few"),
+            connection: Self::ID.0,
+            time: milliseconds * 1_000_000,
+            pid: 1,
+            tid: 1,
+            position: *moved,
+            result: i32::try_from(data.len()).expect("few"),
+            flags: CHUNK_RELATIVE | if sent { CHUNK_SENT } else { 0 },
+        };
+        *moved += data.len() as u64;
+        let (stitcher, out) = (&mut self.stitcher, &mut self.out);
+        self.ingest.chunk(&chunk, data, stitcher, out);
+    }
+
+    fn ask(&mut self, milliseconds: u64, id: u8) {
+        let question = [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], NAME].concat();
+        self.datagram(milliseconds, true, &question);
+    }
+
+    fn answer(&mut self, milliseconds: u64, id: u8) {
+        let answer = [&[0, id, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0][..], NAME].concat();
+        self.datagram(milliseconds, false, &answer);
+    }
+
+    fn tick(&mut self, milliseconds: u64) {
+        let now = Timestamp(milliseconds * 1_000_000);
+        self.ingest.tick(now, &mut self.stitcher, &mut self.out);
+        self.stitcher.tick(now, &mut self.out.spans);
+    }
+
+    fn is_followed(&self) -> bool {
+        self.ingest.connections.contains_key(&Self::ID)
+    }
+}
+
+const NAME: &[u8] = b"\x01a\x04test\0\0\x01\0\x01";
+
+#[test]
+fn a_quiet_udp_socket_is_let_go_of_and_told_again() {
+    let mut resolver = Resolver::new();
+    resolver.tell(0);
+    resolver.ask(0, 1);
+    resolver.answer(3, 1);
+    resolver.tick(3000);
+    assert!(resolver.is_followed());
+    // Told again meanwhile: nothing is lost.
+    resolver.ask(3100, 2);
+    resolver.tell(6000);
+    resolver.answer(6000, 2);
+    resolver.tick(9000);
+    assert!(resolver.is_followed());
+    resolver.tick(13_100);
+    assert!(!resolver.is_followed());
+    // What comes before it is told again is passed over.
+    resolver.ask(14_000, 3);
+    resolver.tell(20_000);
+    resolver.ask(20_000, 4);
+    resolver.answer(20_001, 4);
+    resolver.tick(40_000);
+    assert_eq!(resolver.out.spans.len(), 3);
+    assert!(resolver.ingest.connections.is_empty());
+    assert!(resolver.ingest.udp.is_empty());
+    assert_eq!(resolver.out.commands, [], "the kernel need not be told");
+}
+
+#[test]
+fn a_question_without_an_answer_ends_with_its_socket() {
+    let mut resolver = Resolver::new();
+    resolver.tell(0);
+    resolver.ask(0, 1);
+    for seconds in 0..30 {
+        resolver.tick(seconds * 1000);
+        assert!(resolver.is_followed(), "after {seconds} s");
+    }
+    resolver.tick(60_000);
+    assert!(!resolver.is_followed());
+
+    let mut resolver = Resolver::new();
+    resolver.tell(0);
+    resolver.ask(0, 1);
+    resolver.ingest.process_exited(1, Timestamp(1_000_000));
+    resolver.tick(1000);
+    assert!(!resolver.is_followed());
+}
+
+#[test]
+fn a_udp_socket_of_others_is_ignored_after_a_few_datagrams() {
+    let mut resolver = Resolver::new();
+    resolver.tell(0);
+    for number in 0..3 {
+        assert_eq!(resolver.out.commands, []);
+        resolver.datagram(number, true, b"a.counter:1|c");
+    }
+    assert_eq!(resolver.out.commands, [ignore(Resolver::ID)]);
+    assert!(!resolver.is_followed());
+}

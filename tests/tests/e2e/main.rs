@@ -17,6 +17,7 @@ macro_rules! on_both_backends {
 
 mod chains;
 mod context;
+mod dns;
 mod export;
 mod formats;
 mod hostile;

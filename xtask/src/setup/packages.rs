@@ -32,6 +32,8 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("socat"), "socat"),
     (Sign::Program("psql"), "postgresql"),
     (Sign::Program("bpftool"), "bpftool"),
+    (Sign::Program("dnsmasq"), "dnsmasq-base"),
+    (Sign::Program("dig"), "bind9-dnsutils"),
     // The last four are for `cargo xtask vm`.
     (Sign::Program("qemu-system-x86_64"), "qemu-system-x86"),
     (Sign::Program("busybox"), "busybox-static"),

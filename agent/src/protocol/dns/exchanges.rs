@@ -167,7 +167,7 @@ impl Exchanges {
         if self.open.len() >= self.max_open
             && let Some(open) = self.open.pop_front()
         {
-            events.push(unanswered(open, Gone::Lost(TOO_MANY_OPEN), None));
+            events.push(unanswered(&open, Gone::Lost(TOO_MANY_OPEN), None));
         }
         let exchange = self.next;
         self.next += 1;
@@ -200,7 +200,7 @@ impl Exchanges {
             Some(at) => {
                 if let Some((_, mut answer)) = self.early.remove(at) {
                     answer.end = answer.end.max(first.time);
-                    events.push(answered(open, &answer));
+                    events.push(answered(&open, &answer));
                 }
             }
             None => self.open.push_back(open),
@@ -224,7 +224,7 @@ impl Exchanges {
         let is = |open: &Open| open.key.is(side, message.id, question);
         let found = self.open.iter().position(is);
         if let Some(open) = found.and_then(|at| self.open.remove(at)) {
-            events.push(answered(open, &answer));
+            events.push(answered(&open, &answer));
         } else if let Some(question) = question {
             if self.early.len() >= self.max_early {
                 self.early.pop_front();
@@ -256,7 +256,7 @@ impl Exchanges {
             && now.since(open.asked) > PATIENCE_NANOS
             && let Some(open) = self.open.pop_front()
         {
-            events.push(unanswered(open, Gone::TimedOut, None));
+            events.push(unanswered(&open, Gone::TimedOut, None));
         }
     }
 
@@ -270,7 +270,7 @@ impl Exchanges {
         let mut rest = VecDeque::new();
         for open in self.open.drain(..) {
             if side.is_none_or(|side| side == open.key.side) {
-                events.push(unanswered(open, gone(end.reason), Some(end.time)));
+                events.push(unanswered(&open, gone(end.reason), Some(end.time)));
             } else {
                 rest.push_back(open);
             }
@@ -279,8 +279,8 @@ impl Exchanges {
     }
 }
 
-fn answered(open: Open, answer: &Answer) -> ParserEvent {
-    let mut finished = finished(&open, answer.end);
+fn answered(open: &Open, answer: &Answer) -> ParserEvent {
+    let mut finished = finished(open, answer.end);
     finished.task = Some(answer.task);
     let code = words::response_code(answer.code);
     finished
@@ -304,7 +304,7 @@ fn answered(open: Open, answer: &Answer) -> ParserEvent {
     ParserEvent::Finished(finished)
 }
 
-fn unanswered(open: Open, gone: Gone, end: Option<Timestamp>) -> ParserEvent {
+fn unanswered(open: &Open, gone: Gone, end: Option<Timestamp>) -> ParserEvent {
     let (outcome, error, note) = match gone {
         Gone::Lost(note) => (Outcome::Lost, None, Some(note)),
         _ if open.doubtful => (Outcome::Lost, None, Some(ANSWER_UNSEEN)),
@@ -316,7 +316,7 @@ fn unanswered(open: Open, gone: Gone, end: Option<Timestamp>) -> ParserEvent {
         Outcome::Aborted if gone != Gone::TimedOut => end.unwrap_or(open.asked).max(open.asked),
         _ => open.asked,
     };
-    let mut finished = finished(&open, end);
+    let mut finished = finished(open, end);
     finished.outcome = outcome;
     finished.notes.extend(note);
     if let Some(error) = error {

@@ -87,20 +87,23 @@ fn is_message(bytes: &[u8], sender: Option<Side>) -> bool {
     })
 }
 
-/// Whether bytes that are too few can be the beginning of such a message: as far as the header goes, it
-/// has a question, and nothing reserved is set.
+/// Whether bytes that are too few can be the beginning of such a message, as far as the header goes. Of
+/// what is still to come, everything is possible.
 fn may_become_message(bytes: &[u8]) -> bool {
-    let word = |at: usize| match bytes.get(at..at + 2) {
-        Some(word) => u16::from_be_bytes([word[0], word[1]]),
-        None => 0,
+    let word = |at: usize| {
+        let word = bytes.get(at..at + 2)?;
+        Some(u16::from_be_bytes([word[0], word[1]]))
     };
-    let length = usize::from(word(0));
-    let questions = bytes.len() < PREFIX + 6 || word(PREFIX + 4) == 1;
-    bytes.len() < PREFIX
-        || length >= SHORTEST
-            && bytes.len() < PREFIX + length
-            && word(PREFIX + 2) & 0x7840 == 0
-            && questions
+    let length = word(0).map(usize::from);
+    let flags = word(PREFIX + 2);
+    // What a question has besides must be 0: no answers, and no flags that only those have.
+    let forbidden = flags.map(|flags| match flags >> 15 {
+        0 => (flags & 0x7ecf, word(PREFIX + 6)),
+        _ => (flags & 0x7840, None),
+    });
+    length.is_none_or(|length| length >= SHORTEST && bytes.len() < PREFIX + length)
+        && forbidden.is_none_or(|(flags, answers)| flags == 0 && answers.is_none_or(|n| n == 0))
+        && word(PREFIX + 4).is_none_or(|questions| questions == 1)
 }
 
 /// DNS over one TCP connection.
