@@ -92,16 +92,24 @@ impl Http1 {
 
 /// How an exchange ends that is cut short by this end.
 fn closing(end: &ConnectionEnd) -> Ending {
-    let error = match end.reason {
+    match error_type(end.reason) {
+        Some(error) => Ending::Aborted {
+            error,
+            time: end.time,
+        },
+        None => Ending::Lost(note::FORGOTTEN),
+    }
+}
+
+/// The `error.type` of exchanges that the end of their connection cuts short; `None` where nobody
+/// knows whether it ended.
+pub(in crate::protocol) fn error_type(reason: EndReason) -> Option<&'static str> {
+    Some(match reason {
         EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
         EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",
         EndReason::Failed(TIMED_OUT) => "timeout",
         EndReason::Failed(_) => "connection_failed",
         EndReason::ProcessExited => "process_exited",
-        EndReason::Forgotten => return Ending::Lost(note::FORGOTTEN),
-    };
-    Ending::Aborted {
-        error,
-        time: end.time,
-    }
+        EndReason::Forgotten => return None,
+    })
 }
