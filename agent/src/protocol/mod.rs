@@ -4,6 +4,7 @@
 
 pub mod frames;
 pub mod http1;
+pub mod mongo;
 pub mod pairs;
 pub mod recording;
 #[cfg(test)]
@@ -94,7 +95,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, mongo::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
