@@ -2,6 +2,7 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod fastcgi;
 pub mod frames;
 pub mod http1;
 pub mod mongo;
@@ -95,7 +96,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY, mongo::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, mongo::ENTRY, fastcgi::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
