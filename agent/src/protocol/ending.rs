@@ -9,7 +9,7 @@ const TIMED_OUT: u32 = 110;
 /// The value of `error.type` of exchanges that are cut short by this end; `None` where the connection
 /// goes on unseen, so that nobody knows how they end.
 #[must_use]
-pub fn error(reason: EndReason) -> Option<&'static str> {
+pub fn error_type(reason: EndReason) -> Option<&'static str> {
     Some(match reason {
         EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
         EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",

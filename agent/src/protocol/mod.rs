@@ -4,9 +4,11 @@
 
 pub mod dns;
 pub mod ending;
+pub mod fastcgi;
 pub mod fifo;
 pub mod frames;
 pub mod http1;
+pub mod mongo;
 pub mod pairs;
 pub mod recording;
 pub mod redis;
@@ -100,7 +102,13 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY, dns::ENTRY];
+pub const ALL: &[Entry] = &[
+    http1::ENTRY,
+    mongo::ENTRY,
+    fastcgi::ENTRY,
+    redis::ENTRY,
+    dns::ENTRY,
+];
 
 /// Those whose messages are datagrams; each is a chunk of its own.
 pub const OF_DATAGRAMS: &[Entry] = &[dns::DATAGRAMS];

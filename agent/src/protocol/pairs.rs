@@ -82,6 +82,17 @@ impl<K: PartialEq, Q, A> Pairs<K, Q, A> {
         self.open.front_mut().map(|(_, request)| request)
     }
 
+    /// Takes out the oldest open request of a key.
+    pub fn take(&mut self, key: &K) -> Option<Q> {
+        let at = self.open.iter().position(|(open, _)| open == key)?;
+        self.open.remove(at).map(|(_, request)| request)
+    }
+
+    /// All open requests, oldest first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Q> + '_ {
+        self.open.iter_mut().map(|(_, request)| request)
+    }
+
     /// Takes out the oldest open request.
     pub fn pop(&mut self) -> Option<Q> {
         self.open.pop_front().map(|(_, request)| request)

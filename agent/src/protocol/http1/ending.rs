@@ -89,7 +89,7 @@ impl Http1 {
 
 /// How an exchange ends that is cut short by this end.
 fn closing(end: &ConnectionEnd) -> Ending {
-    let Some(error) = ending::error(end.reason) else {
+    let Some(error) = ending::error_type(end.reason) else {
         return Ending::Lost(note::FORGOTTEN);
     };
     Ending::Aborted {

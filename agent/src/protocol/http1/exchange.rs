@@ -329,7 +329,7 @@ impl Request {
 }
 
 /// A server is not at fault for a client's errors (HTTP spans, "Status").
-fn is_error(side: Side, status: u16) -> bool {
+pub(in crate::protocol) fn is_error(side: Side, status: u16) -> bool {
     match side {
         Side::Server => (500..600).contains(&status),
         Side::Client => (400..600).contains(&status),

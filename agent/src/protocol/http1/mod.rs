@@ -22,15 +22,15 @@
 //!   exits (that is how some servers close), but not when the connection is reset.
 //! - **The client need not finish its request**: an exchange ends with its response.
 
-mod attributes;
+pub(super) mod attributes;
 mod body;
-mod ending;
-mod exchange;
+pub(super) mod ending;
+pub(super) mod exchange;
 mod forwarded;
-mod head;
+pub(super) mod head;
 mod lane;
 mod likeness;
-mod note;
+pub(super) mod note;
 mod redact;
 mod requests;
 mod responses;

@@ -387,7 +387,7 @@ impl Core {
 
     /// The connection has ended, or only its commands have.
     pub(super) fn end(&mut self, end: &ConnectionEnd, all: bool, events: &mut Vec<ParserEvent>) {
-        let ending = || match ending::error(end.reason) {
+        let ending = || match ending::error_type(end.reason) {
             Some(error) => Ending::Aborted(error, end.time),
             None => Ending::Lost(note::FORGOTTEN),
         };
