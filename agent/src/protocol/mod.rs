@@ -6,6 +6,7 @@ pub mod frames;
 pub mod http1;
 pub mod pairs;
 pub mod recording;
+pub mod sql;
 #[cfg(test)]
 mod testing;
 
