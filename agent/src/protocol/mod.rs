@@ -2,9 +2,11 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+mod ending;
 pub mod frames;
 pub mod http1;
 pub mod pairs;
+pub mod postgres;
 pub mod recording;
 pub mod sql;
 #[cfg(test)]
@@ -95,7 +97,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY];
+pub const ALL: &[Entry] = &[postgres::ENTRY, http1::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///

@@ -1,0 +1,31 @@
+//! What the end of a connection means for what was open on it.
+
+use crate::model::{Direction, EndReason};
+
+/// `ECONNRESET`, `EPIPE` and `ETIMEDOUT` (errno(3)).
+const RESET: [u32; 2] = [104, 32];
+const TIMED_OUT: u32 = 110;
+
+/// The value of `error.type` of exchanges that are cut short by this end; `None` where the connection
+/// goes on unseen, so that nobody knows how they end.
+#[must_use]
+pub fn error(reason: EndReason) -> Option<&'static str> {
+    Some(match reason {
+        EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
+        EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",
+        EndReason::Failed(TIMED_OUT) => "timeout",
+        EndReason::Failed(_) => "connection_failed",
+        EndReason::ProcessExited => "process_exited",
+        EndReason::Forgotten => return None,
+    })
+}
+
+/// Whether a direction is over with this end.
+#[must_use]
+pub fn ends(reason: EndReason, direction: Direction) -> bool {
+    match reason {
+        EndReason::PeerClosed => direction == Direction::Received,
+        EndReason::LocalClosed => direction == Direction::Sent,
+        _ => true,
+    }
+}
