@@ -61,5 +61,5 @@ func main() {
 	_, err = db.CopyFrom(ctx, pgx.Identifier{"orders"}, []string{"item"},
 		pgx.CopyFromRows([][]any{{"copied"}, {"copied too"}}))
 	must(err)
-	log("copy in", "COPY orders", nil)
+	log("copy in", `COPY "orders"`, nil)
 }

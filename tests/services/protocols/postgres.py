@@ -100,7 +100,7 @@ def copy(port):
             log("copy out", "COPY SELECT orders", rows=3)
             try:
                 with cursor.copy("COPY orders (item, price) FROM STDIN") as rows:
-                    rows.write("broken\n")
+                    rows.write_row(("never", 1))
                     raise KeyError
             except KeyError:
                 log("copy fails", "COPY orders", code="57014")

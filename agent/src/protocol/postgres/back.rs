@@ -16,6 +16,9 @@ impl Postgres {
             self.logging_in &= !self.exchanges.is_asked();
         }
         let was_lost = self.back.is_lost();
+        if was_lost && chunk.gap > 0 {
+            self.exchanges.blur(now, events);
+        }
         let resumes = std::mem::take(&mut self.back_ready);
         self.back
             .chunk(chunk, |bytes| resumes || messages::is_back(bytes, length));
@@ -34,12 +37,9 @@ impl Postgres {
             });
             let over = step.is_none();
             match step {
-                Some(Step::Frame(frame)) if !speaks && frame.length == 1 => {
-                    if frame.bytes != b"N" {
-                        self.stop();
-                    }
-                }
-                Some(Step::Frame(frame)) => self.reply(&frame, events),
+                Some(Step::Frame(frame)) if !speaks && frame.bytes == b"N" => {}
+                Some(Step::Frame(frame)) if !speaks && frame.length == 1 => self.stop(),
+                Some(Step::Frame(frame)) => self.reply(&frame),
                 Some(Step::Ended(moved)) => self.reply_over(moved, events),
                 Some(Step::Lost) => {
                     self.pending = None;
@@ -72,7 +72,7 @@ impl Postgres {
     }
 
     /// A message of the server's. What it answers counts when its last byte has come.
-    fn reply(&mut self, frame: &Frame<'_>, events: &mut Vec<ParserEvent>) {
+    fn reply(&mut self, frame: &Frame<'_>) {
         self.back_speaks = true;
         let Some(body) = frame.bytes.get(HEAD..) else {
             return;
@@ -97,7 +97,6 @@ impl Postgres {
             }
             _ => None,
         };
-        let _ = events;
     }
 
     fn reply_over(&mut self, moved: Moved, events: &mut Vec<ParserEvent>) {

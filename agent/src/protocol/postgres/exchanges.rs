@@ -136,15 +136,14 @@ impl Exchanges {
         begin: Begin,
         task: Task,
         told: Arc<Told>,
-        context: Option<RemoteContext>,
+        found: Found,
         simple: bool,
-        more: Option<Note>,
         events: &mut Vec<ParserEvent>,
     ) {
         self.settle(events);
         self.aligned |= self.queue.is_empty();
-        let exchange = self.start(begin, task, context, events);
-        let notes = told.note.into_iter().chain(more).collect();
+        let exchange = self.start(begin, task, found.context, events);
+        let notes = told.note.into_iter().chain(found.note).collect();
         self.queue.push_back(Item::Request(Box::new(Open {
             exchange,
             told,
@@ -498,9 +497,9 @@ impl Exchanges {
         let mut attributes = open.told.attributes.clone();
         let mut status = SpanStatus::Unset;
         let mut notes = open.notes;
-        // What is told of it is true, but not all: whether it failed is not known if its end was not
-        // seen.
-        let told = open.told.note.is_none() && (!open.unseen || open.done.is_some());
+        // What is told of it is true, but not all. Where part of the answer was not seen, what ends it
+        // may answer another request, if that was lost too.
+        let told = open.told.note.is_none() && !open.unseen;
         let outcome = match outcome {
             Outcome::Complete if !told => Outcome::Lost,
             outcome => outcome,

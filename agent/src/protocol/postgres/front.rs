@@ -1,12 +1,11 @@
 //! What the client sends.
 
-use std::sync::Arc;
-
 use crate::model::{Chunk, ParserEvent};
 use crate::protocol::frames::{Frame, Moved, Step};
 
 use super::exchanges::Begin;
 use super::messages::{self, HEAD, text};
+use super::statements::Found;
 use super::{Postgres, note};
 
 impl Postgres {
@@ -50,7 +49,7 @@ impl Postgres {
     /// "StartupMessage", and what comes in its place before it.
     fn startup(&mut self, frame: &Frame<'_>) {
         let code = frame.bytes.get(4..).and_then(messages::number);
-        if !code.is_some_and(|code| code >> 16 == 3) {
+        if code.is_none_or(|code| code >> 16 != 3) {
             return;
         }
         self.starting = false;
@@ -106,13 +105,12 @@ impl Postgres {
         match frame.bytes[0] {
             b'Q' => {
                 let (told, found) = self.statements.describe(text(body).0, cut, &self.settings);
-                self.exchanges
-                    .ask(begin, task, told, found.context, true, found.note, events);
+                self.exchanges.ask(begin, task, told, found, true, events);
             }
             b'F' => {
                 let told = self.statements.told("FUNCTION CALL".to_owned(), None);
                 self.exchanges
-                    .ask(begin, task, told, None, true, None, events);
+                    .ask(begin, task, told, Found::default(), true, events);
             }
             b'P' => {
                 let (name, rest) = text(body);
@@ -134,16 +132,8 @@ impl Postgres {
             b'E' => {
                 let told = self.statements.portal(text(body).0);
                 let unit = self.exchanges.unit(begin, task).clone();
-                let found = unit.found;
-                self.exchanges.ask(
-                    unit.begin,
-                    task,
-                    told,
-                    found.context,
-                    false,
-                    found.note,
-                    events,
-                );
+                self.exchanges
+                    .ask(unit.begin, task, told, unit.found, false, events);
             }
             b'C' if body.first() == Some(&b'S') => self.statements.close(text(&body[1..]).0),
             b'S' => self.exchanges.sync(events),

@@ -109,6 +109,7 @@ impl Statements {
         }
         match settings.query_text {
             QueryText::Off => {}
+            _ if statement.sanitized.is_empty() => {}
             QueryText::Sanitized => add("db.query.text", statement.sanitized),
             // Passwords are not shown even so.
             QueryText::Full if sets_password(&text) => add("db.query.text", statement.sanitized),

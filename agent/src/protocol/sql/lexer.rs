@@ -257,9 +257,8 @@ fn quoted(rest: &[u8], quote: u8, backslashes: bool) -> Option<usize> {
             false => memchr::memchr(quote, rest.get(at..)?)?,
         };
         at += found + 1;
-        if rest[at - 1] == b'\\' && backslashes {
-            at += 1;
-        } else if rest.get(at) == Some(&quote) {
+        let escapes = rest[at - 1] == b'\\' && backslashes;
+        if escapes || rest.get(at) == Some(&quote) {
             at += 1;
         } else {
             return Some(at);

@@ -9,6 +9,8 @@
 mod comments;
 mod lexer;
 mod operation;
+#[cfg(test)]
+mod properties;
 mod summary;
 #[cfg(test)]
 mod tests;
