@@ -10,8 +10,10 @@ pub mod frames;
 pub mod http1;
 pub mod mongo;
 pub mod pairs;
+pub mod postgres;
 pub mod recording;
 pub mod redis;
+pub mod sql;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -104,6 +106,7 @@ pub struct Entry {
 /// comes first.
 pub const ALL: &[Entry] = &[
     http1::ENTRY,
+    postgres::ENTRY,
     mongo::ENTRY,
     fastcgi::ENTRY,
     redis::ENTRY,

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::mem::size_of;
 
-use super::super::frames::{Frame, Moved};
 use super::super::ending;
+use super::super::frames::{Frame, Moved};
 use super::super::http1::{exchange::is_error, note};
 use super::super::pairs::{Answered, Pairs};
 use super::super::{Limits, Settings};
