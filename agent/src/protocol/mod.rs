@@ -2,8 +2,10 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod ending;
 pub mod frames;
 pub mod http1;
+pub mod kafka;
 pub mod pairs;
 pub mod recording;
 #[cfg(test)]
@@ -94,7 +96,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, kafka::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
@@ -167,4 +169,6 @@ pub struct Settings {
     pub redaction: Arc<http1::Redaction>,
     /// Which trace contexts are understood.
     pub context: Arc<Extractor>,
+    /// The names of Kafka's topics.
+    pub topics: Arc<kafka::Topics>,
 }
