@@ -6,6 +6,7 @@ pub mod ending;
 pub mod frames;
 pub mod http1;
 pub mod kafka;
+pub mod nats;
 pub mod pairs;
 pub mod recording;
 #[cfg(test)]
@@ -96,7 +97,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY, kafka::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, kafka::ENTRY, nats::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
