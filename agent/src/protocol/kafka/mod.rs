@@ -30,6 +30,7 @@
 //!   that are not compressed. If all messages of a request to send have the same, it is the parent;
 //!   otherwise, and for what is fetched, they are links.
 
+mod answers;
 mod api;
 mod batch;
 mod calls;
@@ -40,6 +41,7 @@ mod messages;
 mod note;
 mod reader;
 mod records;
+mod requests;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -53,9 +55,8 @@ use crate::model::{
 
 use super::ending;
 use super::frames::{Frame, Frames, Framing, Moved, Step};
-use super::pairs::{Answered, Pairs};
+use super::pairs::Pairs;
 use super::{Entry, Likeness, Parser, Settings, Wants};
-use api::Kind;
 use batch::Batch;
 use exchange::{Answer, Asked, Ending};
 use likeness::{Client, SIZE};
@@ -244,111 +245,6 @@ impl Kafka {
         }
     }
 
-    fn request(&mut self, frame: &Frame<'_>, events: &mut Vec<ParserEvent>) {
-        let mut reader = Reader::new(&frame.bytes[SIZE.min(frame.bytes.len())..]);
-        let Some((mut asked, has_client)) = self.head(&mut reader, frame) else {
-            self.pairs.misalign();
-            return;
-        };
-        if self.pairs.is_empty() && self.answer.is_none() {
-            self.pairs.align();
-        }
-        let readable = has_client && asked.is_known();
-        let mut wants_answer = true;
-        match asked.kind() {
-            Kind::Produce if readable => {
-                let mut batch = Batch::default();
-                let setting = self.setting(asked.version);
-                match messages::produce(&mut reader, &setting, &mut batch) {
-                    Some(wants) => wants_answer = wants,
-                    None => note::add(&mut asked.notes, note::REQUEST_CUT),
-                }
-                asked.batch = Some(Box::new(batch));
-            }
-            Kind::Fetch if readable => {
-                asked.fetch = messages::fetch(&mut reader, &self.setting(asked.version));
-            }
-            Kind::Call | Kind::Settle | Kind::Waiting if readable => {
-                let group = asked
-                    .api
-                    .and_then(|api| calls::group(api, asked.version, &mut reader));
-                let longest = self.settings.limits.text;
-                asked.group = group.map(|group| group[..group.floor_char_boundary(longest)].into());
-            }
-            _ => {}
-        }
-        if asked.kind() == Kind::Waiting {
-            asked.notes.push(note::WAITED);
-        }
-        if !matches!(asked.kind(), Kind::Silent | Kind::Login | Kind::Fetch) {
-            if has_client && !asked.is_known() {
-                asked.notes.push(note::VERSION_UNKNOWN);
-            }
-            let context = asked.batch.as_ref().and_then(|batch| batch.context());
-            self.start(&mut asked, frame.first, frame.last, context, events);
-        }
-        if !wants_answer {
-            asked.notes.push(note::UNANSWERED);
-            self.unanswered = Some(asked);
-            return;
-        }
-        if let Some(end) = self.ended {
-            self.cut_short(asked, &end, events);
-            return;
-        }
-        self.held += asked.memory();
-        if let Some((asked, answer)) = self.pairs.ask(asked.correlation, asked) {
-            self.held = self
-                .held
-                .saturating_sub(asked.memory() + answer.bytes.len());
-            self.pair(asked, &answer, events);
-        }
-        if self.pairs.len() > self.settings.limits.open
-            && let Some(mut asked) = self.pop()
-        {
-            asked.notes.push(note::TOO_MANY_OPEN);
-            self.finish(asked, None, Ending::lost(frame.last), events);
-        }
-    }
-
-    /// Reads a request's header; and whether what comes after it can be read.
-    fn head(&mut self, reader: &mut Reader<'_>, frame: &Frame<'_>) -> Option<(Asked, bool)> {
-        let key = reader.int16()?;
-        let version = reader.int16()?;
-        let correlation = reader.int32()?;
-        let mut asked = Asked {
-            exchange: None,
-            api: api::find(key),
-            version,
-            correlation,
-            position: frame.position,
-            client: None,
-            group: None,
-            batch: None,
-            fetch: messages::Fetch::default(),
-            notes: Vec::new(),
-        };
-        let rest = self.client(reader, &mut asked);
-        if rest.is_none() && frame.cut {
-            note::add(&mut asked.notes, note::REQUEST_CUT);
-        }
-        Some((asked, rest.is_some()))
-    }
-
-    fn client(&mut self, reader: &mut Reader<'_>, asked: &mut Asked) -> Option<()> {
-        let client = reader.text()?;
-        let client = std::str::from_utf8(client).ok()?;
-        if self.client.as_deref() != Some(client) {
-            let longest = self.settings.limits.text;
-            let client = &client[..client.floor_char_boundary(longest)];
-            self.client = (!client.is_empty()).then(|| client.into());
-        }
-        asked.client.clone_from(&self.client);
-        // The client's name keeps its rigid length in all versions.
-        reader.flexible = asked.is_flexible();
-        reader.end()
-    }
-
     fn setting(&self, version: i16) -> messages::Setting<'_> {
         messages::Setting {
             version,
@@ -405,123 +301,6 @@ impl Kafka {
         let asked = self.pairs.pop()?;
         self.held = self.held.saturating_sub(asked.memory());
         Some(asked)
-    }
-
-    /// Requests before the one that is answered were answered unseen.
-    fn pass_over(&mut self, correlation: i32, now: Moved, events: &mut Vec<ParserEvent>) {
-        if self.pairs.find(&correlation).is_none() {
-            return;
-        }
-        while (self.pairs.oldest()).is_some_and(|asked| asked.correlation != correlation) {
-            let Some(mut asked) = self.pop() else { return };
-            note::add(&mut asked.notes, note::RESPONSE_UNSEEN);
-            self.finish(asked, None, Ending::lost(now), events);
-        }
-    }
-
-    fn answered(&mut self, mut answer: Answer, events: &mut Vec<ParserEvent>) {
-        let correlation = answer.correlation;
-        self.pass_over(correlation, answer.first, events);
-        if self.pairs.is_empty() && answer.bytes.len() > EARLY_MAX {
-            answer.bytes.truncate(EARLY_MAX);
-            answer.bytes.shrink_to_fit();
-            answer.cut = true;
-        }
-        let held = answer.bytes.len();
-        match self.pairs.answer(correlation, answer) {
-            Answered::Meets(asked, answer) => {
-                self.held = self.held.saturating_sub(asked.memory());
-                self.pair(asked, &answer, events);
-            }
-            Answered::Waits => self.held += held,
-            Answered::Unasked => {}
-        }
-    }
-
-    /// An answer was lost half way.
-    fn answer_lost(&mut self, answer: &Answer, events: &mut Vec<ParserEvent>) {
-        self.pass_over(answer.correlation, answer.first, events);
-        if self.pairs.find(&answer.correlation).is_some()
-            && let Some(mut asked) = self.pop()
-        {
-            note::add(&mut asked.notes, note::GAP);
-            self.finish(asked, None, Ending::lost(answer.first), events);
-        }
-    }
-
-    /// A request has its answer.
-    fn pair(&mut self, mut asked: Asked, answer: &Answer, events: &mut Vec<ParserEvent>) {
-        let mut reader = Reader::new(&answer.bytes);
-        reader.flexible = asked.is_flexible();
-        let mut ending = Ending::answered(answer.end, 0);
-        let unread = |asked: &mut Asked, ending: &mut Ending| {
-            if answer.cut {
-                ending.outcome = Outcome::Lost;
-                note::add(&mut asked.notes, note::RESPONSE_CUT);
-            } else {
-                note::add(&mut asked.notes, note::RESPONSE_STRANGE);
-            }
-        };
-        if !asked.is_known() {
-            self.finish(asked, None, ending, events);
-            return;
-        }
-        // The tagged fields of its header, in flexible versions.
-        let head = reader.end();
-        let setting = self.setting(asked.version);
-        match asked.kind() {
-            Kind::Produce => {
-                let mut batch = Batch::default();
-                let read =
-                    head.and_then(|()| messages::produce_answer(&mut reader, &setting, &mut batch));
-                if read.is_none() {
-                    unread(&mut asked, &mut ending);
-                }
-                ending.code = batch.error.unwrap_or(0);
-                let sent = asked.batch.take().map(|batch| *batch).unwrap_or_default();
-                let batch = exchange::merged(sent, batch);
-                self.finish(asked, Some(&batch), ending, events);
-            }
-            Kind::Fetch => {
-                let mut batch = Batch::default();
-                let fetched = messages::fetch_answer(&mut reader, &setting, &mut batch);
-                let failed = batch.error.is_some();
-                if asked.fetch.replica || !(fetched.some || failed) {
-                    return;
-                }
-                if !fetched.sure {
-                    unread(&mut asked, &mut ending);
-                }
-                if let Some((partition, from)) = asked.fetch.from
-                    && batch.partition == batch::One::Is(partition)
-                {
-                    batch.offset = batch.offset.map(|offset| offset.max(from));
-                }
-                ending.code = batch.error.unwrap_or(0);
-                self.start(&mut asked, answer.first, answer.end, None, events);
-                self.finish(asked, Some(&batch), ending, events);
-            }
-            Kind::Call | Kind::Settle | Kind::Waiting => {
-                let error = head.and_then(|()| {
-                    let api = asked.api?;
-                    calls::error(api, asked.version, &mut reader, &self.settings.topics)
-                });
-                match error {
-                    Some(error) => ending.code = error,
-                    None => unread(&mut asked, &mut ending),
-                }
-                self.finish(asked, None, ending, events);
-            }
-            Kind::Login => {
-                let error = head.and_then(|()| reader.int16()).unwrap_or(0);
-                if error != 0 {
-                    ending.code = error;
-                    self.start(&mut asked, answer.first, answer.end, None, events);
-                    self.finish(asked, None, ending, events);
-                }
-            }
-            Kind::Silent => {}
-        }
     }
 
     /// The connection ended before the answer.

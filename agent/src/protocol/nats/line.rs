@@ -190,6 +190,17 @@ impl Message<'_> {
     }
 }
 
+/// Whether a client asks in its options (a JSON object) that all it says is confirmed.
+pub(super) fn is_verbose(options: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"verbose\"";
+    let Some(at) = memmem::find(options, NAME) else {
+        return false;
+    };
+    let value = options[at + NAME.len()..].trim_ascii_start();
+    let value = value.strip_prefix(b":").unwrap_or_default();
+    value.trim_ascii_start().starts_with(b"true")
+}
+
 /// Whether a chunk begins with a frame, for want of better knowledge: a whole message, or one whose end
 /// is where it must be.
 pub(super) fn is_sure(bytes: &[u8], length: u64) -> bool {

@@ -4,7 +4,7 @@
 //! # What becomes a span
 //!
 //! - **A message that is sent**: `publish SUBJECT`, of kind producer at the client and server at the
-//!   server. Core NATS does not confirm it, so it ends with its last byte; with `verbose` connections, at
+//!   server. Core NATS does not confirm it, so it ends with its last byte; on `verbose` connections, at
 //!   `+OK`.
 //! - **One with a subject for answers on which the client listens**: `request SUBJECT`, until the first
 //!   answer. An answer that nobody was there to give (`503`) is an error.
@@ -26,9 +26,11 @@
 //!   among the others are not seen, and what may have been answered among them ends as lost.
 //! - Connections of servers with each other, and those that turn to TLS, are not understood.
 
+mod confirming;
 mod exchange;
 mod headers;
 mod line;
+mod messages;
 mod note;
 mod subject;
 mod subscriptions;
@@ -48,8 +50,7 @@ use super::ending;
 use super::frames::{Frame, Frames, Framing, Moved, Step};
 use super::{Entry, Parser, Settings, Wants};
 use exchange::{Ending, Open, What};
-use headers::Headers;
-use line::{Line, Message};
+use line::Line;
 use subscriptions::Subscriptions;
 use waiting::{REPLY_MAX, Waiting};
 
@@ -98,6 +99,8 @@ struct Nats {
     /// Every line of the client is confirmed: those that are to be, with the message if it was one.
     verbose: bool,
     unconfirmed: VecDeque<Option<Open>>,
+    /// How many were confirmed before they were seen.
+    confirmed: usize,
     /// The client has said who it is, and the server has said nothing to that.
     login: Option<Open>,
     next: u64,
@@ -123,6 +126,7 @@ impl Nats {
             early: VecDeque::new(),
             verbose: false,
             unconfirmed: VecDeque::new(),
+            confirmed: 0,
             login: None,
             next: 0,
             ended: [false; 2],
@@ -172,34 +176,14 @@ impl Nats {
                 self.confirmable(None);
             }
             Line::Connect(options) => {
-                // Written by machines: there are no blanks.
-                self.verbose = memchr::memmem::find(options, b"\"verbose\":true").is_some();
+                self.verbose = line::is_verbose(options);
                 self.confirmable(None);
                 self.login = Some(self.login(frame));
             }
-            Line::Ok => {
-                if let Some(Some(open)) = self.unconfirmed.pop_front() {
-                    self.finish(open, Ending::whole(frame.last, None), events);
-                }
-            }
+            Line::Ok => self.confirmed(frame.last, None, events),
             Line::Error(text) => self.error(text, frame, events),
             Line::Info(_) | Line::Ping | Line::Pong => {}
         }
-    }
-
-    /// A line of the client that a server confirms if it was asked to.
-    fn confirmable(&mut self, open: Option<Open>) {
-        if self.verbose && self.unconfirmed.len() < self.settings.limits.open {
-            self.unconfirmed.push_back(open);
-        }
-    }
-
-    fn login(&self, frame: &Frame<'_>) -> Open {
-        let mut open = self.open(What::Connect, self.side(), b"", 0);
-        // Only needed if it fails: when, and from where on.
-        open.moved = frame.first;
-        open.size = frame.position;
-        open
     }
 
     fn open(&self, what: What, side: Side, subject: &[u8], size: u64) -> Open {
@@ -214,230 +198,6 @@ impl Nats {
             queue: None,
             moved: Moved::default(),
             notes: Vec::new(),
-        }
-    }
-
-    /// Reads a message's headers.
-    fn headers<'a>(
-        &self,
-        frame: &Frame<'_>,
-        message: Message<'_>,
-        rest: &'a [u8],
-        open: &mut Open,
-    ) -> Headers<'a> {
-        if message.headers == 0 {
-            return Headers::default();
-        }
-        let length = usize::try_from(message.headers).unwrap_or(usize::MAX);
-        let found = headers::read(&rest[..length.min(rest.len())], &self.settings.context);
-        if frame.cut || rest.len() < length {
-            note::add(&mut open.notes, note::HEADERS_CUT);
-        }
-        if found.context_invalid {
-            note::add(&mut open.notes, note::CONTEXT_INVALID);
-        }
-        open.id = found.id.map(|id| {
-            let longest = id.len().min(self.settings.limits.text);
-            String::from_utf8_lossy(&id[..longest]).into()
-        });
-        found
-    }
-
-    /// The client sends a message.
-    fn publish(
-        &mut self,
-        frame: &Frame<'_>,
-        message: Message<'_>,
-        rest: &[u8],
-        events: &mut Vec<ParserEvent>,
-    ) {
-        let lane = self.client.map_or(0, index);
-        if self.delivered.has(message.subject) {
-            self.confirmable(None);
-            self.reply(frame, message, rest, events);
-            return;
-        }
-        // An answer to what was not seen is no message of its own, nor is a further answer.
-        let answers = subject::is_inbox(message.subject);
-        let is_ack = message.subject.starts_with(subject::ACK);
-        if answers || is_ack || subject::is_poll(message.subject) {
-            self.confirmable(None);
-            return;
-        }
-        let side = self.side();
-        let reply = message
-            .reply
-            .filter(|reply| reply.len() <= REPLY_MAX && self.subscriptions.take(reply));
-        let what = match reply {
-            Some(_) => What::Request,
-            None => What::Publish,
-        };
-        let size = message.size - message.headers;
-        let mut open = self.open(what, side, message.subject, size);
-        let found = self.headers(frame, message, rest, &mut open);
-        self.start(&mut open, frame, found.context, events);
-        let Some(reply) = reply else {
-            self.coming[lane] = Coming::Alone(open);
-            return;
-        };
-        self.confirmable(None);
-        let early = self.early.iter().position(|(early, ..)| **early == *reply);
-        if let Some((_, end, status)) = early.and_then(|at| self.early.remove(at)) {
-            self.finish(open, Ending::whole(end, status), events);
-            return;
-        }
-        self.asked.push(reply, open);
-        while let Some(mut open) = self.asked.excess(self.settings.limits.open) {
-            open.notes.push(note::TOO_MANY_OPEN);
-            self.finish(open, Ending::lost(frame.last), events);
-        }
-    }
-
-    /// The client answers a message, or says what became of it.
-    fn reply(
-        &mut self,
-        frame: &Frame<'_>,
-        message: Message<'_>,
-        rest: &[u8],
-        events: &mut Vec<ParserEvent>,
-    ) {
-        let lane = self.client.map_or(0, index);
-        let mut error = None;
-        let is_ack = message.subject.starts_with(subject::ACK);
-        if is_ack {
-            error = match rest {
-                // Still at work.
-                [b'+', b'W', b'P', b'I', ..] => return,
-                [b'-', b'N', b'A', b'K', ..] => Some(Cow::Borrowed("nak")),
-                [b'+', b'T', b'E', b'R', ..] => Some(Cow::Borrowed("term")),
-                _ => None,
-            };
-        }
-        let Some(open) = self.delivered.take(message.subject) else {
-            return;
-        };
-        if is_ack && frame.cut {
-            self.lost(open, frame.last, events);
-            return;
-        }
-        self.coming[lane] = Coming::Answers(open, error);
-    }
-
-    /// The server delivers a message.
-    fn deliver(
-        &mut self,
-        frame: &Frame<'_>,
-        message: Message<'_>,
-        id: &[u8],
-        rest: &[u8],
-        events: &mut Vec<ParserEvent>,
-    ) {
-        let lane = self.client.map_or(1, |client| index(client.opposite()));
-        let size = message.size - message.headers;
-        let mut open = self.open(What::Process, Side::Server, message.subject, size);
-        let found = self.headers(frame, message, rest, &mut open);
-        let inbox = subject::is_inbox(message.subject);
-        if inbox || self.asked.has(message.subject) {
-            let unsure = message.headers > 0 && frame.cut;
-            self.coming[lane] = match self.asked.take(message.subject) {
-                Some(open) if unsure => return self.lost(open, frame.last, events),
-                Some(open) => Coming::Answers(open, found.status),
-                None if message.subject.len() > REPLY_MAX || unsure => Coming::Nothing,
-                None => Coming::Early(message.subject.into(), found.status),
-            };
-            return;
-        }
-        open.queue = self.subscriptions.queue(id);
-        if self.side() == Side::Client {
-            self.start(&mut open, frame, found.context, events);
-        }
-        self.coming[lane] = match message.reply.filter(|reply| reply.len() <= REPLY_MAX) {
-            Some(reply) => Coming::Delivered(open, reply.into()),
-            None => Coming::Alone(open),
-        };
-    }
-
-    /// The present message of a direction has ended.
-    fn frame_ended(&mut self, lane: usize, moved: Moved, events: &mut Vec<ParserEvent>) {
-        match std::mem::take(&mut self.coming[lane]) {
-            Coming::Nothing => {}
-            Coming::Alone(open) if self.verbose && open.what == What::Publish => {
-                if self.unconfirmed.len() < self.settings.limits.open {
-                    self.unconfirmed.push_back(Some(open));
-                } else {
-                    self.finish(open, Ending::whole(moved, None), events);
-                }
-            }
-            Coming::Alone(open) => self.finish(open, Ending::whole(moved, None), events),
-            Coming::Answers(open, error) => {
-                self.finish(open, Ending::whole(moved, error), events);
-            }
-            Coming::Early(reply, status) => {
-                if self.early.len() >= self.settings.limits.early {
-                    self.early.pop_front();
-                }
-                self.early.push_back((reply, moved, status));
-            }
-            Coming::Delivered(mut open, reply) => {
-                open.moved = moved;
-                self.delivered.push(&reply, open);
-                while let Some(open) = self.delivered.excess(self.settings.limits.open) {
-                    self.unanswered(open, events);
-                }
-            }
-        }
-    }
-
-    /// What the server says went wrong.
-    fn error(&mut self, text: &[u8], frame: &Frame<'_>, events: &mut Vec<ParserEvent>) {
-        let says = |part: &[u8]| memchr::memmem::find(text, part).is_some();
-        if let Some(mut login) = self.login.take() {
-            let code = match () {
-                () if says(b"Authorization") => "authorization_violation",
-                () if says(b"Authentication") => "authentication_failed",
-                () => return,
-            };
-            let (position, first) = (std::mem::take(&mut login.size), login.moved);
-            self.start_at(&mut login, position, first, frame.last, None, events);
-            let ending = Ending::whole(frame.last, Some(Cow::Borrowed(code)));
-            self.finish(login, ending, events);
-            return;
-        }
-        if !says(b"Permissions Violation for Publish to") {
-            return;
-        }
-        let subject = text.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
-        let subject = String::from_utf8_lossy(subject);
-        if let Some(open) = self.asked.take_to(&subject) {
-            let error = Some(Cow::Borrowed("permissions_violation"));
-            self.finish(open, Ending::whole(frame.last, error), events);
-        }
-    }
-
-    /// Bytes of a direction were lost, and with them perhaps lines.
-    fn lane_lost(&mut self, direction: Direction, now: Moved, events: &mut Vec<ParserEvent>) {
-        match std::mem::take(&mut self.coming[index(direction)]) {
-            Coming::Nothing | Coming::Early(..) => {}
-            Coming::Alone(open) | Coming::Delivered(open, _) | Coming::Answers(open, _) => {
-                self.lost(open, now, events);
-            }
-        }
-        while let Some(open) = self.unconfirmed.pop_front() {
-            if let Some(open) = open {
-                self.lost(open, now, events);
-            }
-        }
-        self.login = None;
-        if self.client == Some(direction) {
-            self.subscriptions.miss();
-            while let Some(open) = self.delivered.pop() {
-                self.lost(open, now, events);
-            }
-        } else {
-            self.early.clear();
-            while let Some(open) = self.asked.pop() {
-                self.lost(open, now, events);
-            }
         }
     }
 
