@@ -180,6 +180,7 @@ fn assemble(
             config.redaction.query_parameters.iter().cloned(),
         )),
         context: Arc::new(Extractor::new(&config.context)),
+        topics: Arc::default(),
     };
     let stitch = StitchConfig {
         sampler: config.sampling.sampler(),

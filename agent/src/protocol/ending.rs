@@ -1,6 +1,9 @@
 //! What the end of a connection means for what was open on it.
 
-use crate::model::{Direction, EndReason};
+use crate::model::{Direction, EndReason, Note};
+
+/// The connection was let go of while something was open.
+pub const FORGOTTEN: Note = "connection forgotten";
 
 /// `ECONNRESET`, `EPIPE` and `ETIMEDOUT` (errno(3)).
 const RESET: [u32; 2] = [104, 32];

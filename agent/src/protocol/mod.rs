@@ -8,7 +8,9 @@ pub mod fastcgi;
 pub mod fifo;
 pub mod frames;
 pub mod http1;
+pub mod kafka;
 pub mod mongo;
+pub mod nats;
 pub mod pairs;
 pub mod postgres;
 pub mod recording;
@@ -108,7 +110,9 @@ pub const ALL: &[Entry] = &[
     http1::ENTRY,
     postgres::ENTRY,
     mongo::ENTRY,
+    kafka::ENTRY,
     fastcgi::ENTRY,
+    nats::ENTRY,
     redis::ENTRY,
     dns::ENTRY,
 ];
@@ -199,4 +203,6 @@ pub struct Settings {
     pub redaction: Arc<http1::Redaction>,
     /// Which trace contexts are understood.
     pub context: Arc<Extractor>,
+    /// The names of Kafka's topics.
+    pub topics: Arc<kafka::Topics>,
 }
