@@ -20,18 +20,18 @@ const KNOWN_METHODS: [&str; 9] = [
 const USUAL: usize = 20;
 
 /// A request's method as the conventions name it, if they do.
-pub(super) fn known_method(method: &str) -> Option<&'static str> {
+pub(in crate::protocol) fn known_method(method: &str) -> Option<&'static str> {
     KNOWN_METHODS.into_iter().find(|known| *known == method)
 }
 
 /// What a request's attributes depend on besides its head.
-pub(super) struct Setting<'a> {
-    pub(super) side: Side,
+pub(in crate::protocol) struct Setting<'a> {
+    pub(in crate::protocol) side: Side,
     /// The other end, unless it is a Unix socket's.
-    pub(super) remote: Option<SocketAddr>,
-    pub(super) redaction: &'a Redaction,
+    pub(in crate::protocol) remote: Option<SocketAddr>,
+    pub(in crate::protocol) redaction: &'a Redaction,
     /// Longest text, in bytes.
-    pub(super) longest: usize,
+    pub(in crate::protocol) longest: usize,
 }
 
 /// Collects attributes, with texts cut to size.
@@ -61,7 +61,7 @@ impl Builder<'_> {
 }
 
 /// The attributes that a request's head gives.
-pub(super) fn of_request(
+pub(in crate::protocol) fn of_request(
     setting: &Setting<'_>,
     line: &RequestLine<'_>,
     fields: &Fields<'_>,
@@ -74,13 +74,17 @@ pub(super) fn of_request(
     };
     match known_method(line.method) {
         Some(method) => to.fixed("http.request.method", method),
+        None if line.method.is_empty() => {}
         None => {
             to.fixed("http.request.method", "_OTHER");
             to.text("http.request.method_original", line.method);
         }
     }
     let target_text = String::from_utf8_lossy(line.target);
-    let target = Target::parse(line.method, &target_text);
+    let target = match line.target.is_empty() {
+        true => Target::default(),
+        false => Target::parse(line.method, &target_text),
+    };
     let host = fields.host.filter(|host| !host.is_empty()).map(head::text);
     let authority = target.authority.or(host.as_deref().map(Authority::parse));
     let query = target.query.map(|query| setting.redaction.query(query));
@@ -89,7 +93,7 @@ pub(super) fn of_request(
         Side::Client => forwarded::Origin::default(),
     };
 
-    let scheme = scheme(origin.scheme.as_deref().or(target.scheme));
+    let scheme = scheme(origin.scheme.as_deref().or(target.scheme).or(fields.scheme));
     match setting.side {
         Side::Server => {
             to.fixed("url.scheme", scheme);
@@ -139,7 +143,7 @@ pub(super) fn of_request(
 
 /// A trace's id as its sender wrote it: as the conventions name a header that is recorded, or as the
 /// OpenTelemetry Collector's SkyWalking receiver does.
-pub(super) fn of_trace(
+pub(in crate::protocol) fn of_trace(
     setting: &Setting<'_>,
     original: &Original<'_>,
     notes: &mut Vec<Note>,

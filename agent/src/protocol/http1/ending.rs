@@ -15,7 +15,7 @@ const RESET: [u32; 2] = [104, 32];
 const TIMED_OUT: u32 = 110;
 
 impl Http1 {
-    pub(super) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
         let directions: &[Direction] = match end.reason {
             EndReason::PeerClosed => &[Direction::Received],
             EndReason::LocalClosed => &[Direction::Sent],
@@ -48,7 +48,11 @@ impl Http1 {
     }
 
     /// No response will come any more, and the present one is as long as it gets.
-    pub(super) fn end_responses(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn end_responses(
+        &mut self,
+        end: &ConnectionEnd,
+        events: &mut Vec<ParserEvent>,
+    ) {
         if self.responses_ended.is_some() {
             return;
         }
@@ -91,7 +95,7 @@ impl Http1 {
 }
 
 /// How an exchange ends that is cut short by this end.
-fn closing(end: &ConnectionEnd) -> Ending {
+pub(in crate::protocol) fn closing(end: &ConnectionEnd) -> Ending {
     let error = match end.reason {
         EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
         EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",

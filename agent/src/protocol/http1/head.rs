@@ -13,33 +13,38 @@ use crate::context::Carrier;
 
 /// A request's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RequestLine<'a> {
-    pub(super) method: &'a str,
-    pub(super) target: &'a [u8],
+pub(in crate::protocol) struct RequestLine<'a> {
+    /// Empty where it is not known (HTTP/2).
+    pub(in crate::protocol) method: &'a str,
+    /// Likewise.
+    pub(in crate::protocol) target: &'a [u8],
     /// `None` where the line was cut before it.
-    pub(super) version: Option<Version>,
+    pub(in crate::protocol) version: Option<Version>,
 }
 
 /// A response's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StatusLine {
-    pub(super) version: Version,
+pub(in crate::protocol) struct StatusLine {
+    pub(in crate::protocol) version: Version,
     /// `None` where it is cut or wrong.
-    pub(super) status: Option<u16>,
+    pub(in crate::protocol) status: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub(in crate::protocol) enum Version {
     Http10,
     Http11,
+    /// What HTTP/2 gives instead of a first line.
+    Http2,
 }
 
 impl Version {
     /// The value of `network.protocol.version`.
-    pub(super) const fn label(self) -> &'static str {
+    pub(in crate::protocol) const fn label(self) -> &'static str {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http2 => "2",
         }
     }
 
@@ -54,7 +59,7 @@ impl Version {
 
 /// What `Content-Length` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Length {
+pub(in crate::protocol) enum Length {
     #[default]
     Absent,
     Bytes(u64),
@@ -64,7 +69,7 @@ pub(super) enum Length {
 
 /// What `Transfer-Encoding` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(in crate::protocol) enum Coding {
     #[default]
     None,
     /// The last coding is `chunked`.
@@ -75,24 +80,28 @@ pub(super) enum Coding {
 
 /// The fields that matter; folded lines are still folded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields<'a> {
-    pub(super) length: Length,
-    pub(super) coding: Coding,
+pub(in crate::protocol) struct Fields<'a> {
+    pub(in crate::protocol) length: Length,
+    pub(in crate::protocol) coding: Coding,
     /// `Expect: 100-continue`.
-    pub(super) expects_continue: bool,
+    pub(in crate::protocol) expects_continue: bool,
     /// `Content-Type: application/x-protobuf`.
-    pub(super) is_protobuf: bool,
-    pub(super) host: Option<&'a [u8]>,
-    pub(super) user_agent: Option<&'a [u8]>,
-    pub(super) forwarded: Option<&'a [u8]>,
-    pub(super) forwarded_for: Option<&'a [u8]>,
-    pub(super) forwarded_host: Option<&'a [u8]>,
-    pub(super) forwarded_proto: Option<&'a [u8]>,
-    pub(super) context: Carrier<'a>,
+    pub(in crate::protocol) is_protobuf: bool,
+    pub(in crate::protocol) host: Option<&'a [u8]>,
+    pub(in crate::protocol) user_agent: Option<&'a [u8]>,
+    pub(in crate::protocol) forwarded: Option<&'a [u8]>,
+    pub(in crate::protocol) forwarded_for: Option<&'a [u8]>,
+    pub(in crate::protocol) forwarded_host: Option<&'a [u8]>,
+    pub(in crate::protocol) forwarded_proto: Option<&'a [u8]>,
+    /// `Upgrade: h2c`.
+    pub(in crate::protocol) upgrades_to_h2c: bool,
+    /// `:scheme` of HTTP/2.
+    pub(in crate::protocol) scheme: Option<&'a str>,
+    pub(in crate::protocol) context: Carrier<'a>,
 }
 
 /// The first line of a request, and the rest of its head. `None` if it is none.
-pub(super) fn request(head: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
+pub(in crate::protocol) fn request(head: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
     let (line, rest, whole) = first_line(head);
     let space = memchr(b' ', line)?;
     let method = std::str::from_utf8(&line[..space]).ok()?;
@@ -123,7 +132,7 @@ pub(super) fn request(head: &[u8]) -> Option<(RequestLine<'_>, &[u8])> {
 }
 
 /// The first line of a response, and the rest of its head. `None` if it is none.
-pub(super) fn response(head: &[u8]) -> Option<(StatusLine, &[u8])> {
+pub(in crate::protocol) fn response(head: &[u8]) -> Option<(StatusLine, &[u8])> {
     let (line, rest, _) = first_line(head);
     let version = Version::parse(line.get(..8)?)?;
     let status = match line.get(9..12) {
@@ -156,7 +165,7 @@ fn without_cr(line: &[u8]) -> &[u8] {
 /// Reads the header fields of a head, after its first line. A last line without end is left out:
 /// half a value is a wrong value. `custom` are the names of headers in which the user expects a trace's
 /// id.
-pub(super) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) -> Fields<'a> {
+pub(in crate::protocol) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) -> Fields<'a> {
     let mut fields = Fields::default();
     while let Some(mut end) = memchr(b'\n', block) {
         if without_cr(&block[..end]).is_empty() {
@@ -182,7 +191,7 @@ pub(super) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) -> Fields<'a>
 }
 
 impl<'a> Fields<'a> {
-    fn set(&mut self, name: &[u8], value: &'a [u8]) {
+    pub(in crate::protocol) fn set(&mut self, name: &[u8], value: &'a [u8]) {
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         // By length first: most fields need no comparison at all.
         match name.len() {
@@ -190,6 +199,7 @@ impl<'a> Fields<'a> {
             6 if is(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
             }
+            7 if is(b"upgrade") => self.upgrades_to_h2c = value.eq_ignore_ascii_case(b"h2c"),
             9 if is(b"forwarded") => keep_first(&mut self.forwarded, value),
             10 if is(b"user-agent") => keep_first(&mut self.user_agent, value),
             12 if is(b"content-type") => {
@@ -249,7 +259,7 @@ impl Coding {
 }
 
 /// A field's value as one line of text.
-pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
+pub(in crate::protocol) fn text(value: &[u8]) -> Cow<'_, str> {
     if memchr(b'\n', value).is_none() {
         return String::from_utf8_lossy(value);
     }
