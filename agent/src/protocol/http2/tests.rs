@@ -16,3 +16,15 @@ fn grpc_go() {
     check(DIRECTORY, "grpc_go", http2::ENTRY.make);
     survives(DIRECTORY, "grpc_go", http2::ENTRY.make);
 }
+
+#[test]
+fn curl_nginx() {
+    check(DIRECTORY, "curl_nginx", http2::ENTRY.make);
+    survives(DIRECTORY, "curl_nginx", http2::ENTRY.make);
+}
+
+#[test]
+fn upgrade() {
+    check(DIRECTORY, "upgrade_hypercorn", http1::ENTRY.make);
+    survives(DIRECTORY, "upgrade_hypercorn", http1::ENTRY.make);
+}
