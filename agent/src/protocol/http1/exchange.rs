@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 
 use crate::model::{
-    Attribute, Finished, Note, Outcome, ParserEvent, Side, SpanStatus, Task, Timestamp, Value,
+    Attribute, Finished, Note, Outcome, ParserEvent, Side, SpanStatus, Timestamp, Value,
 };
 
 use super::body::Method;

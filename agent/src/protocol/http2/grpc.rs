@@ -147,7 +147,7 @@ pub(super) fn finish(call: &Call<'_>, finished: &mut Finished) {
         finished.attributes.push(Attribute {
             key: Cow::Borrowed(key),
             value,
-        })
+        });
     };
     add_attribute("rpc.system.name", "grpc".into());
     let method = call.path.and_then(|path| path.strip_prefix('/'));

@@ -25,7 +25,7 @@ impl Streams {
     ) {
         // Trailers, also those of a request that nobody saw; only clients' streams have odd numbers
         // (RFC 9113, section 5.1.1).
-        if id <= self.last || id % 2 == 0 || side_of(head) != Some(Side::Client) {
+        if id <= self.last || id.is_multiple_of(2) || side_of(head) != Some(Side::Client) {
             return;
         }
         self.last = id;

@@ -28,3 +28,9 @@ fn upgrade() {
     check(DIRECTORY, "upgrade_hypercorn", http1::ENTRY.make);
     survives(DIRECTORY, "upgrade_hypercorn", http1::ENTRY.make);
 }
+
+#[test]
+fn etcd() {
+    check(DIRECTORY, "etcdctl", http2::ENTRY.make);
+    survives(DIRECTORY, "etcdctl", http2::ENTRY.make);
+}
