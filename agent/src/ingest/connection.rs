@@ -224,7 +224,9 @@ impl Tracked {
             task: raw.task,
         };
         match &mut self.speech {
-            Speech::Known(parser) => parser.chunk(&chunk, events),
+            Speech::Known(parser) => {
+                protocol::play(parser, &self.connection, settings, &chunk, events);
+            }
             Speech::Unknown { .. } => self.recognise(&chunk, settings, metrics, events),
             Speech::Foreign => {}
         }
@@ -341,9 +343,10 @@ impl Tracked {
             Ok(entry) => {
                 let mut parser = (entry.make)(&self.connection, settings);
                 for held in held.iter() {
-                    parser.chunk(&held.chunk(chunk.connection), events);
+                    let held = held.chunk(chunk.connection);
+                    protocol::play(&mut parser, &self.connection, settings, &held, events);
                 }
-                parser.chunk(chunk, events);
+                protocol::play(&mut parser, &self.connection, settings, chunk, events);
                 self.speech = Speech::Known(parser);
             }
             Err(Likeness::Perhaps) if from_start => {

@@ -8,6 +8,7 @@ pub mod fastcgi;
 pub mod fifo;
 pub mod frames;
 pub mod http1;
+pub mod http2;
 pub mod kafka;
 pub mod mongo;
 pub mod nats;
@@ -38,6 +39,15 @@ pub enum Wants {
     Nothing,
 }
 
+/// What parses a connection that has become another protocol.
+pub struct Successor {
+    /// Its parser.
+    pub parser: Box<dyn Parser>,
+    /// Where it begins, in the stream of the chunk that was parsed last; what comes in the other
+    /// direction is the successor's too.
+    pub from: u64,
+}
+
 /// Parses one connection, both directions.
 ///
 /// Parsing never fails hard: captures are cut, joined late, and sometimes lies. A parser returns
@@ -54,6 +64,13 @@ pub trait Parser: Send {
 
     /// The connection, or one of its directions, has ended.
     fn ended(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>);
+
+    /// Asked after each chunk: the parser of what the connection has become, if it has. It takes over the
+    /// exchanges that are open, and the count of exchanges.
+    fn successor(&mut self, connection: &Connection, settings: &Settings) -> Option<Successor> {
+        let _ = (connection, settings);
+        None
+    }
 
     /// What it wants of a direction from now on.
     fn wants(&self, direction: Direction) -> Wants;
@@ -107,6 +124,7 @@ pub struct Entry {
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
 pub const ALL: &[Entry] = &[
+    http2::ENTRY,
     http1::ENTRY,
     postgres::ENTRY,
     mongo::ENTRY,
@@ -119,6 +137,34 @@ pub const ALL: &[Entry] = &[
 
 /// Those whose messages are datagrams; each is a chunk of its own.
 pub const OF_DATAGRAMS: &[Entry] = &[dns::DATAGRAMS];
+
+/// Plays a chunk to a connection's parser; if the connection becomes another protocol in it, the rest is
+/// played to that one's, which takes the parser's place.
+pub fn play(
+    parser: &mut Box<dyn Parser>,
+    connection: &Connection,
+    settings: &Settings,
+    chunk: &Chunk<'_>,
+    events: &mut Vec<ParserEvent>,
+) {
+    parser.chunk(chunk, events);
+    let Some(successor) = parser.successor(connection, settings) else {
+        return;
+    };
+    *parser = successor.parser;
+    let passed = successor.from.wrapping_sub(chunk.position);
+    if passed < chunk.length {
+        let seen = usize::try_from(passed).map_or(chunk.data.len(), |at| at.min(chunk.data.len()));
+        let rest = Chunk {
+            position: successor.from,
+            gap: 0,
+            length: chunk.length - passed,
+            data: &chunk.data[seen..],
+            ..*chunk
+        };
+        parser.chunk(&rest, events);
+    }
+}
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///

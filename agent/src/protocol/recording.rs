@@ -20,7 +20,7 @@ use crate::model::{
     Role, Side, Task, Timestamp,
 };
 
-use super::Parser;
+use super::{Parser, Settings};
 
 /// Some bytes that went one way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,8 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 /// server process 2; the client's bytes begin at offset 1000 of their stream, the server's at 5000.
 pub struct Player {
     parser: Box<dyn Parser>,
+    connection: Connection,
+    settings: Settings,
     side: Side,
     /// Of the client's stream, of the server's.
     positions: [u64; 2],
@@ -170,6 +172,8 @@ impl Player {
     pub fn new(parser: Box<dyn Parser>, side: Side) -> Self {
         Self {
             parser,
+            connection: connection(side, true),
+            settings: Settings::default(),
             side,
             positions: [1000, 5000],
             time: 0,
@@ -198,7 +202,13 @@ impl Player {
         };
         *position += piece.length();
         if chunk.length > 0 {
-            self.parser.chunk(&chunk, &mut self.events);
+            super::play(
+                &mut self.parser,
+                &self.connection,
+                &self.settings,
+                &chunk,
+                &mut self.events,
+            );
         }
         self.memory = self.memory.max(self.parser.memory());
     }

@@ -74,13 +74,17 @@ pub(in crate::protocol) fn of_request(
     };
     match known_method(line.method) {
         Some(method) => to.fixed("http.request.method", method),
+        None if line.method.is_empty() => {}
         None => {
             to.fixed("http.request.method", "_OTHER");
             to.text("http.request.method_original", line.method);
         }
     }
     let target_text = String::from_utf8_lossy(line.target);
-    let target = Target::parse(line.method, &target_text);
+    let target = match line.target.is_empty() {
+        true => Target::default(),
+        false => Target::parse(line.method, &target_text),
+    };
     let host = fields.host.filter(|host| !host.is_empty()).map(head::text);
     let authority = target.authority.or(host.as_deref().map(Authority::parse));
     let query = target.query.map(|query| setting.redaction.query(query));
@@ -89,7 +93,7 @@ pub(in crate::protocol) fn of_request(
         Side::Client => forwarded::Origin::default(),
     };
 
-    let scheme = scheme(origin.scheme.as_deref().or(target.scheme));
+    let scheme = scheme(origin.scheme.as_deref().or(target.scheme).or(fields.scheme));
     match setting.side {
         Side::Server => {
             to.fixed("url.scheme", scheme);

@@ -20,7 +20,7 @@ pub(super) enum Framing {
 
 /// What a response's framing depends on besides its head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Method {
+pub(in crate::protocol) enum Method {
     /// Responses have no body, whatever their fields say.
     Head,
     /// A successful response turns the connection into a tunnel.

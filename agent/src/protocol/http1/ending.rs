@@ -12,7 +12,7 @@ use super::likeness::Kind;
 use super::{Http1, index, note};
 
 impl Http1 {
-    pub(super) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn end(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
         let directions: &[Direction] = match end.reason {
             EndReason::PeerClosed => &[Direction::Received],
             EndReason::LocalClosed => &[Direction::Sent],
@@ -45,7 +45,11 @@ impl Http1 {
     }
 
     /// No response will come any more, and the present one is as long as it gets.
-    pub(super) fn end_responses(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn end_responses(
+        &mut self,
+        end: &ConnectionEnd,
+        events: &mut Vec<ParserEvent>,
+    ) {
         if self.responses_ended.is_some() {
             return;
         }
@@ -88,7 +92,7 @@ impl Http1 {
 }
 
 /// How an exchange ends that is cut short by this end.
-fn closing(end: &ConnectionEnd) -> Ending {
+pub(in crate::protocol) fn closing(end: &ConnectionEnd) -> Ending {
     let Some(error) = ending::error_type(end.reason) else {
         return Ending::Lost(note::FORGOTTEN);
     };

@@ -6,59 +6,54 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 
 use crate::model::{
-    Attribute, Finished, Note, Outcome, ParserEvent, Side, SpanStatus, Task, Timestamp, Value,
+    Attribute, Finished, Note, Outcome, ParserEvent, Side, SpanStatus, Timestamp, Value,
 };
 
 use super::body::Method;
 use super::note;
 
-/// When bytes moved, and who moved them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) time: Timestamp,
-    pub(super) task: Task,
-}
+pub(in crate::protocol) use crate::protocol::frames::Moved;
 
 /// A request whose exchange is open.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) exchange: u64,
-    pub(super) method: Method,
+pub(in crate::protocol) struct Request {
+    pub(in crate::protocol) exchange: u64,
+    pub(in crate::protocol) method: Method,
     /// Of the span.
-    pub(super) name: &'static str,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) notes: Vec<Note>,
+    pub(in crate::protocol) name: &'static str,
+    pub(in crate::protocol) attributes: Vec<Attribute>,
+    pub(in crate::protocol) notes: Vec<Note>,
     /// Bytes of body so far; `None` if it has none, or if they cannot be counted.
-    pub(super) body: Option<u64>,
+    pub(in crate::protocol) body: Option<u64>,
     /// More of the body is to come.
-    pub(super) unfinished: bool,
+    pub(in crate::protocol) unfinished: bool,
     /// The client waits for leave to send the body.
-    pub(super) expects_continue: bool,
-    pub(super) last: Moved,
-    pub(super) response: Option<Response>,
+    pub(in crate::protocol) expects_continue: bool,
+    pub(in crate::protocol) last: Moved,
+    pub(in crate::protocol) response: Option<Response>,
 }
 
 /// A response, complete or not.
 #[derive(Debug)]
-pub(super) struct Response {
-    pub(super) status: Option<u16>,
+pub(in crate::protocol) struct Response {
+    pub(in crate::protocol) status: Option<u16>,
     /// Bytes of body so far; `None` if it has none, or if they cannot be counted.
-    pub(super) body: Option<u64>,
+    pub(in crate::protocol) body: Option<u64>,
     /// The chunk that completed the head.
-    pub(super) head: Moved,
+    pub(in crate::protocol) head: Moved,
     /// Bytes after the head were taken for its body.
-    pub(super) has_gone_on: bool,
-    pub(super) last: Moved,
-    pub(super) notes: Vec<Note>,
+    pub(in crate::protocol) has_gone_on: bool,
+    pub(in crate::protocol) last: Moved,
+    pub(in crate::protocol) notes: Vec<Note>,
     /// Its head, or bytes in it, were lost.
-    pub(super) lost: bool,
+    pub(in crate::protocol) lost: bool,
     /// How it ended, if it has.
-    pub(super) ending: Option<Ending>,
+    pub(in crate::protocol) ending: Option<Ending>,
 }
 
 /// How an exchange ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::protocol) enum Ending {
     /// With its response.
     Complete,
     /// Without, or in the middle of it; `error` is the value of `error.type`.
@@ -71,7 +66,7 @@ pub(super) enum Ending {
 }
 
 impl Response {
-    pub(super) fn new(status: Option<u16>, now: Moved) -> Self {
+    pub(in crate::protocol) fn new(status: Option<u16>, now: Moved) -> Self {
         Self {
             status,
             body: None,
@@ -85,7 +80,7 @@ impl Response {
     }
 
     /// Whether the connection is no longer HTTP/1 after it.
-    pub(super) fn switches(&self, method: Method) -> bool {
+    pub(in crate::protocol) fn switches(&self, method: Method) -> bool {
         match self.status {
             Some(101) => true,
             Some(200..300) => method == Method::Connect,
@@ -93,7 +88,7 @@ impl Response {
         }
     }
 
-    pub(super) fn moved(&mut self, payload: u64, now: Moved) {
+    pub(in crate::protocol) fn moved(&mut self, payload: u64, now: Moved) {
         self.has_gone_on = true;
         self.last = now;
         if let Some(body) = &mut self.body {
@@ -102,7 +97,7 @@ impl Response {
     }
 
     /// Ends it with its head: what was taken for its body is none.
-    pub(super) fn end_at_head(&mut self) {
+    pub(in crate::protocol) fn end_at_head(&mut self) {
         self.body = None;
         self.last = self.head;
         self.ending = Some(Ending::Complete);
@@ -111,29 +106,29 @@ impl Response {
 
 /// The exchanges of one connection, in the order of their requests.
 #[derive(Debug)]
-pub(super) struct Exchanges {
-    pub(super) side: Side,
+pub(in crate::protocol) struct Exchanges {
+    pub(in crate::protocol) side: Side,
     /// Requests without a complete response. Only the first can have a response already.
-    pub(super) open: VecDeque<Request>,
+    pub(in crate::protocol) open: VecDeque<Request>,
     /// Responses that came before their request did. None while a request is open.
-    pub(super) early: VecDeque<Response>,
+    pub(in crate::protocol) early: VecDeque<Response>,
     /// Every request since the last loss is known, so a response that finds none open is ahead of
     /// its own. Else it answers a request that nobody saw.
-    pub(super) aligned: bool,
+    pub(in crate::protocol) aligned: bool,
     /// Requests that were let go before their response came.
-    pub(super) abandoned: usize,
+    pub(in crate::protocol) abandoned: usize,
     /// The response now coming is nobody's.
-    pub(super) ignoring: bool,
+    pub(in crate::protocol) ignoring: bool,
     /// The number of the next exchange.
-    pub(super) next: u64,
+    pub(in crate::protocol) next: u64,
     /// Notes about what belongs to no exchange; the next one carries them.
-    pub(super) notes: Vec<Note>,
+    pub(in crate::protocol) notes: Vec<Note>,
     /// Heap memory of `open`'s requests, in bytes.
     weight: usize,
 }
 
 impl Exchanges {
-    pub(super) fn new(aligned: bool) -> Self {
+    pub(in crate::protocol) fn new(aligned: bool) -> Self {
         Self {
             side: Side::Server,
             open: VecDeque::new(),
@@ -147,13 +142,13 @@ impl Exchanges {
         }
     }
 
-    pub(super) fn push(&mut self, request: Request) {
+    pub(in crate::protocol) fn push(&mut self, request: Request) {
         self.weight += request.weight();
         self.open.push_back(request);
     }
 
     /// The response whose bytes are now coming.
-    pub(super) fn current(&mut self) -> Option<&mut Response> {
+    pub(in crate::protocol) fn current(&mut self) -> Option<&mut Response> {
         if self.ignoring {
             return None;
         }
@@ -165,12 +160,12 @@ impl Exchanges {
     }
 
     /// The request whose bytes are now coming.
-    pub(super) fn coming(&mut self) -> Option<&mut Request> {
+    pub(in crate::protocol) fn coming(&mut self) -> Option<&mut Request> {
         self.open.back_mut().filter(|request| request.unfinished)
     }
 
     /// Finds the request that a response's head answers. Returns its method.
-    pub(super) fn answer(&mut self, response: Response, early_max: usize) -> Method {
+    pub(in crate::protocol) fn answer(&mut self, response: Response, early_max: usize) -> Method {
         self.ignoring = false;
         if self.abandoned > 0 {
             self.abandoned -= 1;
@@ -193,8 +188,16 @@ impl Exchanges {
         Method::Other
     }
 
+    /// Takes out the request that is open, if there is but one and it is being answered.
+    pub(in crate::protocol) fn take_only(&mut self) -> Option<Request> {
+        let only = self.open.len() == 1 && self.open.front()?.response.is_some();
+        let request = only.then(|| self.open.pop_front()).flatten()?;
+        self.weight = self.weight.saturating_sub(request.weight());
+        Some(request)
+    }
+
     /// Ends the oldest exchange.
-    pub(super) fn finish(&mut self, ending: Ending, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn finish(&mut self, ending: Ending, events: &mut Vec<ParserEvent>) {
         let Some(request) = self.open.pop_front() else {
             return;
         };
@@ -203,7 +206,7 @@ impl Exchanges {
     }
 
     /// Ends all exchanges from the one at `first` on.
-    pub(super) fn finish_from(
+    pub(in crate::protocol) fn finish_from(
         &mut self,
         first: usize,
         ending: Ending,
@@ -216,7 +219,7 @@ impl Exchanges {
     }
 
     /// Lets the oldest exchange go; its response will be ignored.
-    pub(super) fn abandon_oldest(&mut self, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn abandon_oldest(&mut self, events: &mut Vec<ParserEvent>) {
         match self.open.front() {
             Some(Request {
                 response: Some(_), ..
@@ -228,7 +231,12 @@ impl Exchanges {
     }
 
     /// Which response answers which request is not known any more.
-    pub(super) fn lose(&mut self, first: usize, note: Note, events: &mut Vec<ParserEvent>) {
+    pub(in crate::protocol) fn lose(
+        &mut self,
+        first: usize,
+        note: Note,
+        events: &mut Vec<ParserEvent>,
+    ) {
         self.finish_from(first, Ending::Lost(note), events);
         self.early.clear();
         self.aligned = false;
@@ -236,7 +244,7 @@ impl Exchanges {
     }
 
     /// Bytes of heap memory.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::protocol) fn memory(&self) -> usize {
         self.open.capacity() * size_of::<Request>()
             + self.early.capacity() * size_of::<Response>()
             + self.weight
@@ -245,7 +253,7 @@ impl Exchanges {
 
 impl Request {
     /// Its heap memory, in bytes; the same from its start to its end.
-    fn weight(&self) -> usize {
+    pub(in crate::protocol) fn weight(&self) -> usize {
         let texts: usize = self
             .attributes
             .iter()
@@ -257,7 +265,7 @@ impl Request {
         texts + self.attributes.capacity() * size_of::<Attribute>()
     }
 
-    fn finished(mut self, side: Side, ending: Ending) -> Finished {
+    pub(in crate::protocol) fn finished(mut self, side: Side, ending: Ending) -> Finished {
         let response = self.response.take();
         let status = response.as_ref().and_then(|response| response.status);
         let last = response

@@ -14,7 +14,9 @@ use crate::context::Carrier;
 /// A request's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol) struct RequestLine<'a> {
+    /// Empty where it is not known (HTTP/2).
     pub(in crate::protocol) method: &'a str,
+    /// Likewise.
     pub(in crate::protocol) target: &'a [u8],
     /// `None` where the line was cut before it.
     pub(in crate::protocol) version: Option<Version>,
@@ -32,6 +34,8 @@ pub(in crate::protocol) struct StatusLine {
 pub(in crate::protocol) enum Version {
     Http10,
     Http11,
+    /// What HTTP/2 gives instead of a first line.
+    Http2,
 }
 
 impl Version {
@@ -40,6 +44,7 @@ impl Version {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http2 => "2",
         }
     }
 
@@ -88,6 +93,10 @@ pub(in crate::protocol) struct Fields<'a> {
     pub(in crate::protocol) forwarded_for: Option<&'a [u8]>,
     pub(in crate::protocol) forwarded_host: Option<&'a [u8]>,
     pub(in crate::protocol) forwarded_proto: Option<&'a [u8]>,
+    /// `Upgrade: h2c`.
+    pub(in crate::protocol) upgrades_to_h2c: bool,
+    /// `:scheme` of HTTP/2.
+    pub(in crate::protocol) scheme: Option<&'a str>,
     pub(in crate::protocol) context: Carrier<'a>,
 }
 
@@ -190,6 +199,7 @@ impl<'a> Fields<'a> {
             6 if is(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
             }
+            7 if is(b"upgrade") => self.upgrades_to_h2c = value.eq_ignore_ascii_case(b"h2c"),
             9 if is(b"forwarded") => keep_first(&mut self.forwarded, value),
             10 if is(b"user-agent") => keep_first(&mut self.user_agent, value),
             12 if is(b"content-type") => {

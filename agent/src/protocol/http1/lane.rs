@@ -28,6 +28,11 @@ impl<'c> Bytes<'c> {
         }
     }
 
+    /// Offset of the first.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Those that were captured.
     pub(super) fn captured(&self) -> &'c [u8] {
         self.visible

@@ -23,7 +23,7 @@
 //! - **The client need not finish its request**: an exchange ends with its response.
 
 pub(super) mod attributes;
-mod body;
+pub(super) mod body;
 pub(super) mod ending;
 pub(super) mod exchange;
 mod forwarded;
@@ -35,7 +35,7 @@ mod redact;
 mod requests;
 mod responses;
 mod target;
-mod telemetry;
+pub(super) mod telemetry;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +47,8 @@ use crate::model::{
     Address, Chunk, Connection, ConnectionEnd, Direction, ParserEvent, Protocol, Side,
 };
 
-use super::{Entry, Likeness, Parser, Wants};
+use super::http2::Http2;
+use super::{Entry, Likeness, Parser, Settings, Successor, Wants};
 use exchange::{Ending, Exchanges, Moved};
 use lane::{Bytes, Lane};
 
@@ -95,6 +96,19 @@ impl Default for Limits {
     }
 }
 
+/// A connection that has been upgraded to HTTP/2: its only request is answered there.
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// The direction that carries requests.
+    pub(super) requests: Direction,
+    /// The request.
+    pub(super) request: exchange::Request,
+    /// Number of the next exchange.
+    pub(super) next: u64,
+    /// Where HTTP/2 begins in the stream of the responses.
+    pub(super) from: u64,
+}
+
 /// The parser of one HTTP/1 connection.
 #[derive(Debug)]
 pub struct Http1 {
@@ -114,6 +128,7 @@ pub struct Http1 {
     ends: [Option<ConnectionEnd>; 2],
     /// The last chunks of the directions.
     last: [Moved; 2],
+    handover: Option<Handover>,
 }
 
 impl Http1 {
@@ -139,6 +154,7 @@ impl Http1 {
             responses_ended: None,
             ends: [None; 2],
             last: [Moved::default(); 2],
+            handover: None,
         }
     }
 
@@ -225,6 +241,14 @@ impl Parser for Http1 {
 
     fn ended(&mut self, end: &ConnectionEnd, events: &mut Vec<ParserEvent>) {
         self.end(end, events);
+    }
+
+    fn successor(&mut self, connection: &Connection, settings: &Settings) -> Option<Successor> {
+        let handover = self.handover.take()?;
+        Some(Successor {
+            from: handover.from,
+            parser: Box::new(Http2::upgraded(connection, settings, handover)),
+        })
     }
 
     fn wants(&self, direction: Direction) -> Wants {

@@ -2,19 +2,19 @@
 
 use crate::model::Note;
 
-pub(super) const REQUEST_HEAD_CUT: Note = "request head cut";
-pub(super) const RESPONSE_HEAD_CUT: Note = "response head cut";
-pub(super) const RESPONSE_HEAD_UNSEEN: Note = "response head not captured";
-pub(super) const NOT_A_RESPONSE: Note = "response is not HTTP";
+pub(in crate::protocol) const REQUEST_HEAD_CUT: Note = "request head cut";
+pub(in crate::protocol) const RESPONSE_HEAD_CUT: Note = "response head cut";
+pub(in crate::protocol) const RESPONSE_HEAD_UNSEEN: Note = "response head not captured";
+pub(in crate::protocol) const NOT_A_RESPONSE: Note = "response is not HTTP";
 pub(in crate::protocol) const VALUE_CUT: Note = "value cut";
 pub(in crate::protocol) const CONTEXT_INVALID: Note = "trace context not understood";
-pub(super) const FRAMING_UNKNOWN: Note = "contradictory body length";
-pub(super) const FRAMING_LOST: Note = "end of response inferred";
-pub(super) const REQUEST_UNFINISHED: Note = "response before end of request";
-pub(super) const UNASKED: Note = "response without request ignored";
+pub(in crate::protocol) const FRAMING_UNKNOWN: Note = "contradictory body length";
+pub(in crate::protocol) const FRAMING_LOST: Note = "end of response inferred";
+pub(in crate::protocol) const REQUEST_UNFINISHED: Note = "response before end of request";
+pub(in crate::protocol) const UNASKED: Note = "response without request ignored";
 pub(in crate::protocol) const GAP: Note = "bytes lost";
 pub(in crate::protocol) const TOO_MANY_OPEN: Note = "too many requests open";
-pub(super) const SWITCHED: Note = "connection switched protocols";
+pub(in crate::protocol) const SWITCHED: Note = "connection switched protocols";
 pub(in crate::protocol) const FORGOTTEN: Note = "connection forgotten";
 
 /// Adds a note once.

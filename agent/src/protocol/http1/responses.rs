@@ -7,7 +7,7 @@ use super::exchange::{Ending, Moved, Response};
 use super::head;
 use super::lane::{Bytes, RawHead, Step};
 use super::likeness::Kind;
-use super::{Http1, note};
+use super::{Handover, Http1, note};
 
 impl Http1 {
     pub(super) fn response_bytes(
@@ -31,7 +31,13 @@ impl Http1 {
                 .step(&mut bytes, now.time, Kind::Responses, limit);
             match step {
                 Step::Starved => break,
-                Step::Head(head) => self.begin_response(&head, now, events),
+                Step::Head(head) => {
+                    self.begin_response(&head, now, events);
+                    if let Some(handover) = &mut self.handover {
+                        handover.from = bytes.position();
+                        break;
+                    }
+                }
                 Step::NotHead { captured } => self.begin_unknown(captured, now, events),
                 Step::Body { payload, over } => {
                     if let Some(response) = self.exchanges.current() {
@@ -112,6 +118,9 @@ impl Http1 {
         }
         // Its framing depends on the request's method, which is known once it is paired.
         let method = self.exchanges.answer(response, self.limits.early);
+        if line.status == Some(101) && fields.upgrades_to_h2c && self.hand_over() {
+            return;
+        }
         let switches = match self.exchanges.current() {
             Some(response) => response.switches(method),
             None => line.status == Some(101),
@@ -138,6 +147,24 @@ impl Http1 {
         if framing == Framing::Empty {
             self.response_over(events);
         }
+    }
+
+    /// The connection goes on as HTTP/2, where the request is answered (RFC 7540, section 3.2). Not so
+    /// where the order of events has hidden which request that is.
+    fn hand_over(&mut self) -> bool {
+        let Some(mut request) = self.exchanges.take_only() else {
+            return false;
+        };
+        request.response = None;
+        self.request_lane().close();
+        self.response_lane().close();
+        self.handover = self.requests.map(|requests| Handover {
+            requests,
+            request,
+            next: self.exchanges.next,
+            from: 0,
+        });
+        true
     }
 
     /// A response begins with bytes that say nothing.

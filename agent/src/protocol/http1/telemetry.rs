@@ -3,8 +3,8 @@
 //! An OpenTelemetry SDK exports in the background, on whatever thread, while its process serves
 //! requests that have nothing to do with it. Known by their `User-Agent`, which the specification
 //! gives ("OpenTelemetry Protocol Exporter", section "User Agent"; Go's has blanks), or by OTLP's
-//! default paths with its content type ("OTLP/HTTP Request"). What a gateway passes on counts
-//! likewise.
+//! default paths with its content type ("OTLP/HTTP Request"), or by the services of OTLP/gRPC. What a
+//! gateway passes on counts likewise.
 
 use super::head::{Fields, RequestLine};
 
@@ -18,14 +18,18 @@ const PATHS: [&[u8]; 4] = [
     b"/v1development/profiles",
 ];
 
+/// Where the services of OTLP/gRPC are.
+const SERVICES: &[u8] = b"/opentelemetry.proto.collector.";
+
 /// Whether a request exports telemetry by OTLP.
-pub(super) fn is_export(line: &RequestLine<'_>, fields: &Fields<'_>) -> bool {
+pub(in crate::protocol) fn is_export(line: &RequestLine<'_>, fields: &Fields<'_>) -> bool {
     let by_name = || {
         let agent = fields.user_agent.unwrap_or_default();
         USER_AGENTS.iter().any(|name| agent.starts_with(name))
     };
     let by_path = || fields.is_protobuf && PATHS.iter().any(|path| line.target.ends_with(path));
-    line.method == "POST" && (by_name() || by_path())
+    let by_service = || line.target.starts_with(SERVICES);
+    line.method == "POST" && (by_name() || by_path() || by_service())
 }
 
 #[cfg(test)]

@@ -1,0 +1,53 @@
+"""Calls a gRPC server in all four ways, with an error, a deadline and a cancellation.
+
+    grpc_client.py PORT
+
+Needs grpcio. Messages are bytes, so no code is generated. Prints a line of JSON for each call: its own
+log. The server is grpc_server.py.
+"""
+
+import json
+import sys
+
+import grpc
+
+SERVICE = "clew.test.Echo"
+
+
+def log(op, method, status):
+    line = {"op": op, "name": f"{SERVICE}/{method}", "status": status}
+    print(json.dumps(line), flush=True)
+
+
+def main():
+    port = int(sys.argv[1])
+    # One connection, whatever resolver there is.
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        path = f"/{SERVICE}/".__add__
+        unary = channel.unary_unary(path("Unary"))
+        # A context, as an instrumented client would send it.
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        unary(b"one", metadata=[("traceparent", parent)])
+        log("unary", "Unary", "OK")
+        channel.stream_unary(path("Collect"))(iter([b"a", b"b", b"c"]))
+        log("client streaming", "Collect", "OK")
+        list(channel.unary_stream(path("Repeat"))(b"x" * 4))
+        log("server streaming", "Repeat", "OK")
+        list(channel.stream_stream(path("Chat"))(iter([b"p", b"q"])))
+        log("both", "Chat", "OK")
+        for method, timeout in [("Fail", None), ("Nowhere", None), ("Sleep", 0.3)]:
+            try:
+                channel.unary_unary(path(method))(b"", timeout=timeout)
+            except grpc.RpcError as error:
+                log("error", method, error.code().name)
+        call = channel.unary_unary(path("Sleep")).future(b"")
+        # Something else in the meantime: the cancelled call has been sent by then.
+        unary(b"x" * 10_000)
+        log("unary", "Unary", "OK")
+        call.cancel()
+        log("cancelled", "Sleep", "CANCELLED")
+        unary(b"last")
+        log("unary", "Unary", "OK")
+
+
+main()
