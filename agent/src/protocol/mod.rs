@@ -6,6 +6,7 @@ pub mod ending;
 pub mod fifo;
 pub mod frames;
 pub mod http1;
+pub mod memcached;
 pub mod pairs;
 pub mod recording;
 pub mod redis;
@@ -97,7 +98,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY];
+pub const ALL: &[Entry] = &[http1::ENTRY, redis::ENTRY, memcached::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///

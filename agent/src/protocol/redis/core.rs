@@ -206,7 +206,7 @@ impl Core {
         }
         if unanswered {
             request.note = Some(note::NO_REPLY);
-            self.finish(request, Ending::Sent, events);
+            self.finish(request, &Ending::Sent, events);
             return;
         }
         if kind == Kind::Subscription {
@@ -216,13 +216,13 @@ impl Core {
             if early > 0 && request.confirmations == 0 {
                 let end = request.last;
                 let reply = Reply::new(Shape::Value, end);
-                self.finish(request, Ending::Reply(reply), events);
+                self.finish(request, &Ending::Reply(reply), events);
                 return;
             }
         }
         if !self.fifo.is_aligned() {
             self.fifo.pass();
-            self.finish(request, Ending::Lost(note::LOST), events);
+            self.finish(request, &Ending::Lost(note::LOST), events);
             return;
         }
         self.weight += request.weight();
@@ -232,7 +232,7 @@ impl Core {
             && let Some(request) = self.fifo.abandon()
         {
             self.weight -= request.weight();
-            self.finish(request, Ending::Lost(note::TOO_MANY_OPEN), events);
+            self.finish(request, &Ending::Lost(note::TOO_MANY_OPEN), events);
         }
     }
 
@@ -287,7 +287,7 @@ impl Core {
             Kind::Exec => self.queued.take(),
             _ => None,
         };
-        self.tell(request, Ending::Reply(reply), database, batch, events);
+        self.tell(request, &Ending::Reply(reply), database, batch, events);
         if self.over {
             self.lose(note::LOST, events);
         }
@@ -296,7 +296,7 @@ impl Core {
     pub(super) fn finish(
         &mut self,
         request: Request,
-        ending: Ending,
+        ending: &Ending,
         events: &mut Vec<ParserEvent>,
     ) {
         self.tell(request, ending, self.database, None, events);
@@ -305,12 +305,12 @@ impl Core {
     fn tell(
         &mut self,
         mut request: Request,
-        ending: Ending,
+        ending: &Ending,
         database: Option<u32>,
         batch: Option<u32>,
         events: &mut Vec<ParserEvent>,
     ) {
-        if let Ending::Reply(Reply { error: Some(_), .. }) = &ending
+        if let Ending::Reply(Reply { error: Some(_), .. }) = ending
             && request.kind() != Kind::Probe
         {
             // Also what is told only where it fails.
@@ -321,8 +321,13 @@ impl Core {
         };
         let mut notes = Vec::new();
         notes.extend(request.note);
-        let (end, task, outcome) = match &ending {
-            Ending::Reply(reply) => (reply.end.time, Some(reply.end.task), Outcome::Complete),
+        let (end, task, outcome) = match ending {
+            // One that was seen before its command cannot have ended before it began.
+            Ending::Reply(reply) => (
+                reply.end.time.max(request.start),
+                Some(reply.end.task),
+                Outcome::Complete,
+            ),
             Ending::Sent => (
                 request.last.time,
                 Some(request.last.task),
@@ -335,12 +340,12 @@ impl Core {
             }
         };
         let failed = matches!(
-            &ending,
+            ending,
             Ending::Reply(Reply { error: Some(_), .. }) | Ending::Aborted(..)
         );
         let (name, attributes) = attributes::of(
             request,
-            &ending,
+            ending,
             database,
             batch,
             self.query_text,
@@ -366,7 +371,7 @@ impl Core {
     /// Bytes were lost on which the pairing of commands and replies depends.
     pub(super) fn lose(&mut self, note: Note, events: &mut Vec<ParserEvent>) {
         while let Some(request) = self.fifo.pop() {
-            self.finish(request, Ending::Lost(note), events);
+            self.finish(request, &Ending::Lost(note), events);
         }
         self.weight = 0;
         self.fifo.misalign();
@@ -381,7 +386,7 @@ impl Core {
     pub(super) fn lose_coming(&mut self, events: &mut Vec<ParserEvent>) {
         self.left = 0;
         if let Some(request) = self.coming.take() {
-            self.finish(request, Ending::Lost(note::LOST), events);
+            self.finish(request, &Ending::Lost(note::LOST), events);
         }
     }
 
@@ -392,11 +397,11 @@ impl Core {
             None => Ending::Lost(note::FORGOTTEN),
         };
         while all && let Some(request) = self.fifo.pop() {
-            self.finish(request, ending(), events);
+            self.finish(request, &ending(), events);
         }
         self.left = 0;
         if let Some(request) = self.coming.take() {
-            self.finish(request, ending(), events);
+            self.finish(request, &ending(), events);
         }
         if all {
             self.weight = 0;
