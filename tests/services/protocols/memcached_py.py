@@ -76,7 +76,7 @@ def with_pylibmc(port):
     op("set")
     op("set")
     client.get_multi(["a", "b", "c", "d"])
-    op("gets")
+    op("get")
     client.delete("a")
     op("delete")
     client.disconnect_all()

@@ -6,7 +6,7 @@ use crate::model::{Chunk, ParserEvent};
 use crate::protocol::frames::{Frame, Framing, Moved, Step};
 
 use super::command::{Kind, number, words};
-use super::core::{Code, Core};
+use super::core::{Answer, Code, Core};
 use super::requests::opaque;
 use super::{Memcached, likeness};
 
@@ -29,6 +29,10 @@ impl Memcached {
     pub(super) fn answer_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
         let first = !self.core.fifo.is_turn();
         self.core.fifo.answers(chunk);
+        if let Some(answer) = &mut self.core.inferred {
+            answer.end = Moved::of(chunk);
+            return;
+        }
         let aligned = self.core.fifo.is_aligned();
         let begins = first && chunk.gap == 0 && likeness::is_answer(chunk.data);
         if self.frames[1].is_lost() && aligned && !begins {
@@ -45,6 +49,7 @@ impl Memcached {
             let last = self.core.awaits_last_value();
             match self.frames[1].next(|bytes| framing(bytes, last)) {
                 None => break,
+                Some(Step::Lost) if self.core.infers(Moved::of(chunk)) => {}
                 Some(Step::Lost) => self.core.lose_answers(events),
                 Some(Step::Frame(frame)) => self.core.line(&frame),
                 Some(Step::Ended(moved)) => self.core.line_ended(moved, events),
@@ -112,6 +117,21 @@ impl Core {
     fn lose_answers(&mut self, events: &mut Vec<ParserEvent>) {
         self.answer = None;
         self.lose(events);
+    }
+
+    /// The rest of an answer is not seen, as happens in long ones. Where the client waits for it before
+    /// it asks again, that is no loss: the last bytes before it does are its end.
+    fn infers(&mut self, now: Moved) -> bool {
+        let quiet = self.fifo.oldest().is_none_or(|oldest| oldest.quiet);
+        if quiet || self.fifo.len() != 1 || !self.fifo.takes_turns() {
+            return false;
+        }
+        self.inferred = self.answer.take().map(|answer| Answer {
+            inferred: true,
+            end: now,
+            ..answer
+        });
+        self.inferred.is_some()
     }
 
     fn awaits_last_value(&mut self) -> bool {

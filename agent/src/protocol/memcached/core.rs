@@ -50,6 +50,8 @@ pub(super) struct Answer {
     pub(super) opaque: Option<u64>,
     /// Its last line has begun.
     pub(super) ends: bool,
+    /// Where it ended was not seen.
+    pub(super) inferred: bool,
     pub(super) end: Moved,
 }
 
@@ -88,6 +90,8 @@ pub(super) struct Core {
     pub(super) coming: Option<Request>,
     /// What has come of an answer.
     pub(super) answer: Option<Answer>,
+    /// An answer whose end is not seen.
+    pub(super) inferred: Option<Answer>,
     /// Nothing is understood any more.
     pub(super) over: bool,
     next: u64,
@@ -124,6 +128,7 @@ impl Core {
             fifo,
             coming: None,
             answer: None,
+            inferred: None,
             over: false,
             next: 0,
             weight: 0,
@@ -254,6 +259,9 @@ impl Core {
         let mut status = SpanStatus::Unset;
         let (end, task, outcome) = match ending {
             Ending::Answer(answer) => {
+                if answer.inferred {
+                    notes.push(note::END_INFERRED);
+                }
                 match answer.code {
                     Code::Done | Code::Header | Code::Barrier => {}
                     Code::Outcome(code) => add("db.response.status_code", code.into()),
@@ -265,6 +273,7 @@ impl Core {
                 }
                 if matches!(request.command.kind, Kind::Get | Kind::GetAndTouch)
                     && status == SpanStatus::Unset
+                    && !answer.inferred
                 {
                     add("db.response.returned_rows", i64::from(answer.values).into());
                 }
@@ -306,6 +315,7 @@ impl Core {
             self.finish(request, Ending::Lost(note::LOST), events);
         }
         self.weight = 0;
+        self.inferred = None;
         self.fifo.misalign();
     }
 
@@ -322,6 +332,12 @@ impl Core {
             Some(error) => Ending::Aborted(error, end.time),
             None => Ending::Lost(note::FORGOTTEN),
         };
+        if all
+            && let Some(answer) = self.inferred.take()
+            && ending::is_orderly(end.reason)
+        {
+            self.answered(answer, events);
+        }
         while all && let Some(request) = self.fifo.pop() {
             // Of what is quiet it is in order that nothing came.
             let ending = match request.quiet {

@@ -11,6 +11,8 @@
 //! - **Outcomes** that are neither success nor failure (`NOT_FOUND`, `EXISTS`, `NOT_STORED`, a miss `EN`)
 //!   are `db.response.status_code`; only `ERROR`, `CLIENT_ERROR` and `SERVER_ERROR` are errors.
 //! - **Hits** of retrievals are `db.response.returned_rows`.
+//! - **Long answers** of several values, whose inner lengths lie among bytes that were not captured, end
+//!   with the last byte before the client asks again, where it is known to wait; with a note.
 //! - **Without an answer**: `noreply`, and meta commands with the flag `q`, end with their own last byte.
 //!   Of the latter an answer may come all the same (a hit; a failure): it is recognised by what it says
 //!   where another one is expected, else it is taken for the next command's. Clients put `mn` behind

@@ -14,6 +14,9 @@ use super::{Memcached, likeness};
 
 impl Memcached {
     pub(super) fn request_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
+        if let Some(answer) = self.core.inferred.take() {
+            self.core.answered(answer, events);
+        }
         let lost = self.frames[1].is_lost();
         if lost && !self.core.fifo.is_empty() {
             // Their answers have passed unseen, or may have.

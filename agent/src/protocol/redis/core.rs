@@ -104,6 +104,8 @@ pub(super) struct Core {
     pub(super) cap: usize,
     pub(super) nesting: Nesting,
     pub(super) seen: Seen,
+    /// A reply whose end is not seen.
+    pub(super) inferred: Option<Reply>,
     /// Nothing is understood any more.
     pub(super) over: bool,
     /// The number of the next exchange.
@@ -139,6 +141,7 @@ impl Core {
             cap: 0,
             nesting: Nesting::new(),
             seen: Seen::new(),
+            inferred: None,
             over: false,
             next: 0,
             weight: 0,
@@ -321,6 +324,9 @@ impl Core {
         };
         let mut notes = Vec::new();
         notes.extend(request.note);
+        if let Ending::Reply(Reply { inferred: true, .. }) = ending {
+            notes.push(note::END_INFERRED);
+        }
         let (end, task, outcome) = match ending {
             // One that was seen before its command cannot have ended before it began.
             Ending::Reply(reply) => (
@@ -374,6 +380,7 @@ impl Core {
             self.finish(request, &Ending::Lost(note), events);
         }
         self.weight = 0;
+        self.inferred = None;
         self.fifo.misalign();
         self.early_confirmations = 0;
         // What may have been among them.
@@ -396,6 +403,12 @@ impl Core {
             Some(error) => Ending::Aborted(error, end.time),
             None => Ending::Lost(note::FORGOTTEN),
         };
+        if all
+            && let Some(reply) = self.inferred.take()
+            && ending::is_orderly(end.reason)
+        {
+            self.answer(reply, events);
+        }
         while all && let Some(request) = self.fifo.pop() {
             self.finish(request, &ending(), events);
         }

@@ -21,6 +21,8 @@
 //! - **Blocking commands** (`BLPOP`, `XREAD BLOCK`) keep their true times and have a note.
 //! - **The database** (`db.namespace`) is the one that `SELECT` chose when it was answered; on a
 //!   connection that is joined late it is not known before that.
+//! - **Long answers** of several values, whose inner lengths lie among bytes that were not captured, end
+//!   with the last byte before the client asks again, where it is known to wait; with a note.
 //! - `MONITOR` and replication end what is understood.
 
 mod attributes;
