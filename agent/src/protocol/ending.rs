@@ -32,3 +32,12 @@ pub fn ends(reason: EndReason, direction: Direction) -> bool {
         _ => true,
     }
 }
+
+/// Whether what was sent before this end has arrived.
+#[must_use]
+pub const fn is_orderly(reason: EndReason) -> bool {
+    matches!(
+        reason,
+        EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed
+    )
+}

@@ -147,6 +147,12 @@ impl<Q, A> Fifo<Q, A> {
         Some(request)
     }
 
+    /// Takes out the oldest open request, which needs no answer any more.
+    pub fn pass_over(&mut self) -> Option<Q> {
+        self.count(1);
+        self.open.pop_front()
+    }
+
     /// Takes out the oldest open request.
     pub fn pop(&mut self) -> Option<Q> {
         self.open.pop_front()

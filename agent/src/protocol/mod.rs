@@ -10,6 +10,7 @@ pub mod frames;
 pub mod http1;
 pub mod http2;
 pub mod kafka;
+pub mod memcached;
 pub mod mongo;
 pub mod nats;
 pub mod pairs;
@@ -132,6 +133,7 @@ pub const ALL: &[Entry] = &[
     fastcgi::ENTRY,
     nats::ENTRY,
     redis::ENTRY,
+    memcached::ENTRY,
     dns::ENTRY,
 ];
 

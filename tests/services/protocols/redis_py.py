@@ -43,7 +43,7 @@ def main():
     with client.pipeline(transaction=False) as pipeline:
         for number in range(3):
             pipeline.incr("counter")
-            op("INCR")
+            op("INCRBY")
         pipeline.zadd("sorted", {"x": 1.5, "y": 2})
         op("ZADD")
         pipeline.zrange("sorted", 0, -1, withscores=True)
@@ -54,7 +54,7 @@ def main():
         pipeline.set("t", "1")
         op("SET")
         pipeline.incr("t")
-        op("INCR")
+        op("INCRBY")
         pipeline.lpush("t", "wrong")
         op("LPUSH")
         op("EXEC", "WRONGTYPE")

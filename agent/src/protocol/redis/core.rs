@@ -104,6 +104,8 @@ pub(super) struct Core {
     pub(super) cap: usize,
     pub(super) nesting: Nesting,
     pub(super) seen: Seen,
+    /// A reply whose end is not seen.
+    pub(super) inferred: Option<Reply>,
     /// Nothing is understood any more.
     pub(super) over: bool,
     /// The number of the next exchange.
@@ -139,6 +141,7 @@ impl Core {
             cap: 0,
             nesting: Nesting::new(),
             seen: Seen::new(),
+            inferred: None,
             over: false,
             next: 0,
             weight: 0,
@@ -206,7 +209,7 @@ impl Core {
         }
         if unanswered {
             request.note = Some(note::NO_REPLY);
-            self.finish(request, Ending::Sent, events);
+            self.finish(request, &Ending::Sent, events);
             return;
         }
         if kind == Kind::Subscription {
@@ -216,13 +219,13 @@ impl Core {
             if early > 0 && request.confirmations == 0 {
                 let end = request.last;
                 let reply = Reply::new(Shape::Value, end);
-                self.finish(request, Ending::Reply(reply), events);
+                self.finish(request, &Ending::Reply(reply), events);
                 return;
             }
         }
         if !self.fifo.is_aligned() {
             self.fifo.pass();
-            self.finish(request, Ending::Lost(note::LOST), events);
+            self.finish(request, &Ending::Lost(note::LOST), events);
             return;
         }
         self.weight += request.weight();
@@ -232,7 +235,7 @@ impl Core {
             && let Some(request) = self.fifo.abandon()
         {
             self.weight -= request.weight();
-            self.finish(request, Ending::Lost(note::TOO_MANY_OPEN), events);
+            self.finish(request, &Ending::Lost(note::TOO_MANY_OPEN), events);
         }
     }
 
@@ -287,7 +290,7 @@ impl Core {
             Kind::Exec => self.queued.take(),
             _ => None,
         };
-        self.tell(request, Ending::Reply(reply), database, batch, events);
+        self.tell(request, &Ending::Reply(reply), database, batch, events);
         if self.over {
             self.lose(note::LOST, events);
         }
@@ -296,7 +299,7 @@ impl Core {
     pub(super) fn finish(
         &mut self,
         request: Request,
-        ending: Ending,
+        ending: &Ending,
         events: &mut Vec<ParserEvent>,
     ) {
         self.tell(request, ending, self.database, None, events);
@@ -305,12 +308,12 @@ impl Core {
     fn tell(
         &mut self,
         mut request: Request,
-        ending: Ending,
+        ending: &Ending,
         database: Option<u32>,
         batch: Option<u32>,
         events: &mut Vec<ParserEvent>,
     ) {
-        if let Ending::Reply(Reply { error: Some(_), .. }) = &ending
+        if let Ending::Reply(Reply { error: Some(_), .. }) = ending
             && request.kind() != Kind::Probe
         {
             // Also what is told only where it fails.
@@ -321,8 +324,16 @@ impl Core {
         };
         let mut notes = Vec::new();
         notes.extend(request.note);
-        let (end, task, outcome) = match &ending {
-            Ending::Reply(reply) => (reply.end.time, Some(reply.end.task), Outcome::Complete),
+        if let Ending::Reply(Reply { inferred: true, .. }) = ending {
+            notes.push(note::END_INFERRED);
+        }
+        let (end, task, outcome) = match ending {
+            // One that was seen before its command cannot have ended before it began.
+            Ending::Reply(reply) => (
+                reply.end.time.max(request.start),
+                Some(reply.end.task),
+                Outcome::Complete,
+            ),
             Ending::Sent => (
                 request.last.time,
                 Some(request.last.task),
@@ -335,12 +346,12 @@ impl Core {
             }
         };
         let failed = matches!(
-            &ending,
+            ending,
             Ending::Reply(Reply { error: Some(_), .. }) | Ending::Aborted(..)
         );
         let (name, attributes) = attributes::of(
             request,
-            &ending,
+            ending,
             database,
             batch,
             self.query_text,
@@ -366,9 +377,10 @@ impl Core {
     /// Bytes were lost on which the pairing of commands and replies depends.
     pub(super) fn lose(&mut self, note: Note, events: &mut Vec<ParserEvent>) {
         while let Some(request) = self.fifo.pop() {
-            self.finish(request, Ending::Lost(note), events);
+            self.finish(request, &Ending::Lost(note), events);
         }
         self.weight = 0;
+        self.inferred = None;
         self.fifo.misalign();
         self.early_confirmations = 0;
         // What may have been among them.
@@ -381,7 +393,7 @@ impl Core {
     pub(super) fn lose_coming(&mut self, events: &mut Vec<ParserEvent>) {
         self.left = 0;
         if let Some(request) = self.coming.take() {
-            self.finish(request, Ending::Lost(note::LOST), events);
+            self.finish(request, &Ending::Lost(note::LOST), events);
         }
     }
 
@@ -391,12 +403,18 @@ impl Core {
             Some(error) => Ending::Aborted(error, end.time),
             None => Ending::Lost(note::FORGOTTEN),
         };
+        if all
+            && let Some(reply) = self.inferred.take()
+            && ending::is_orderly(end.reason)
+        {
+            self.answer(reply, events);
+        }
         while all && let Some(request) = self.fifo.pop() {
-            self.finish(request, ending(), events);
+            self.finish(request, &ending(), events);
         }
         self.left = 0;
         if let Some(request) = self.coming.take() {
-            self.finish(request, ending(), events);
+            self.finish(request, &ending(), events);
         }
         if all {
             self.weight = 0;

@@ -7,7 +7,7 @@
 //!
 //! - **Names** are the commands' in capitals, with the second word of those that have one (`CONFIG
 //!   GET`); the command as the client wrote it is no more than a matter of its case.
-//! - **Arguments** are never told, but for keys with [`QueryText::Full`], and the program of `EVAL`
+//! - **Arguments** are never told, but for keys with [`QueryText::Full`](super::QueryText::Full), and the program of `EVAL`
 //!   with it; passwords lie in arguments that are neither. A script's digest or a function's name is
 //!   `db.stored_procedure.name`.
 //! - **Transactions**: each queued command is an exchange that ends with `+QUEUED` (and has a note);
@@ -21,6 +21,8 @@
 //! - **Blocking commands** (`BLPOP`, `XREAD BLOCK`) keep their true times and have a note.
 //! - **The database** (`db.namespace`) is the one that `SELECT` chose when it was answered; on a
 //!   connection that is joined late it is not known before that.
+//! - **Long answers** of several values, whose inner lengths lie among bytes that were not captured, end
+//!   with the last byte before the client asks again, where it is known to wait; with a note.
 //! - `MONITOR` and replication end what is understood.
 
 mod attributes;
@@ -42,7 +44,7 @@ use crate::model::{
 use self::core::Core;
 use super::fifo::Fifo;
 use super::frames::Frames;
-use super::{Entry, Parser, QueryText, Settings, Wants, ending};
+use super::{Entry, Parser, Settings, Wants, ending};
 
 pub use likeness::likeness;
 

@@ -9,3 +9,4 @@ pub(super) const WAITED: Note = "waited for data";
 pub(super) const QUEUED: Note = "queued in a transaction";
 pub(super) const NOT_EXECUTED: Note = "transaction not executed";
 pub(super) const NO_REPLY: Note = "no reply wanted";
+pub(super) const END_INFERRED: Note = "end of reply inferred";

@@ -22,6 +22,8 @@ pub(super) struct Reply {
     /// It is an error: its prefix, if it has one.
     pub(super) error: Option<Option<Box<str>>>,
     pub(super) end: Moved,
+    /// Where it ended was not seen.
+    pub(super) inferred: bool,
 }
 
 impl Reply {
@@ -30,6 +32,7 @@ impl Reply {
             shape,
             error: None,
             end,
+            inferred: false,
         }
     }
 }
@@ -90,6 +93,10 @@ impl Redis {
     pub(super) fn reply_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
         let first = !self.core.fifo.is_turn();
         self.core.fifo.answers(chunk);
+        if let Some(reply) = &mut self.core.inferred {
+            reply.end = Moved::of(chunk);
+            return;
+        }
         let (length, aligned) = (chunk.length, self.core.fifo.is_aligned());
         let begins = first && chunk.gap == 0 && element::element(chunk.data).is_ok();
         if self.frames[1].is_lost() && aligned && !begins {
@@ -110,6 +117,7 @@ impl Redis {
             };
             match self.frames[1].next(|bytes| framing(bytes, cap)) {
                 None => break,
+                Some(Step::Lost) if self.core.infers(Moved::of(chunk)) => {}
                 Some(Step::Lost) => self.core.lose_replies(events),
                 Some(Step::Frame(frame)) => {
                     if !self.core.element(&frame) {
@@ -174,6 +182,24 @@ impl Core {
     fn lose_replies(&mut self, events: &mut Vec<ParserEvent>) {
         self.nesting.forget();
         self.lose(note::LOST, events);
+    }
+
+    /// The rest of a reply is not seen, as happens in long ones. Where the client waits for it before
+    /// it asks again, that is no loss: the last bytes before it does are its end.
+    fn infers(&mut self, now: Moved) -> bool {
+        let alone = self.fifo.len() == 1 && self.fifo.takes_turns();
+        let begun = !self.nesting.is_at_rest() && matches!(self.seen.top, Kind::Array(_));
+        let kind = self.fifo.oldest().map(|oldest| oldest.kind());
+        // Of `EXEC` it is not known whether it failed.
+        if !alone || !begun || matches!(kind, None | Some(CommandKind::Exec)) {
+            return false;
+        }
+        self.nesting.forget();
+        self.inferred = Some(Reply {
+            inferred: true,
+            ..Reply::new(Shape::Value, now)
+        });
+        true
     }
 
     /// An element has begun. Returns whether the way goes on.
@@ -242,6 +268,7 @@ impl Core {
             shape: self.seen.shape,
             error,
             end,
+            inferred: false,
         };
         self.answer(reply, events);
     }

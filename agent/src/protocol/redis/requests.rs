@@ -24,6 +24,9 @@ const KEY_SHOWN: usize = 128;
 
 impl Redis {
     pub(super) fn request_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
+        if let Some(reply) = self.core.inferred.take() {
+            self.core.answer(reply, events);
+        }
         let lost = self.frames[1].is_lost();
         if lost && !self.core.fifo.is_empty() {
             // Their replies have passed unseen, or may have.
