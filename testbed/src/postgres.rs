@@ -12,12 +12,12 @@ use crate::unprivileged::{unprivileged, unprivileged_dir, versioned};
 use crate::{Namespace, Process};
 
 /// A running server whose data vanishes with it. Its superuser is `clew`, its database `clew`; whoever
-/// reaches it is let in.
+/// reaches it is let in, but for a role `scram`, if the schema makes one: that needs its password.
 #[derive(Debug)]
 pub struct Postgres {
     // Ended before its directory is removed.
     _server: Process,
-    _directory: TempDir,
+    directory: TempDir,
     address: SocketAddr,
 }
 
@@ -52,10 +52,9 @@ impl Postgres {
         let output = initdb.output().context("running initdb")?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "initdb: {errors}");
-        let reached = "\nhost all all all trust\n";
-        let rules = data.join("pg_hba.conf");
-        let text = std::fs::read_to_string(&rules).context("reading pg_hba.conf")?;
-        std::fs::write(&rules, text + reached).context("writing pg_hba.conf")?;
+        let rules =
+            "local all all trust\nhost all scram all scram-sha-256\nhost all all all trust\n";
+        std::fs::write(data.join("pg_hba.conf"), rules).context("writing pg_hba.conf")?;
 
         let mut server = unprivileged(&Self::program("postgres")?, directory.path());
         server.arg("-D").arg(&data);
@@ -73,33 +72,29 @@ impl Postgres {
         server.wait_listening(address, Self::START)?;
         let postgres = Self {
             _server: server,
-            _directory: directory,
+            directory,
             address,
         };
         // It listens before it lets anybody in.
-        let maintenance = crate::Deadline::after(Self::START)
-            .poll(|| postgres.sql(namespace, "postgres", "SELECT 1").ok());
+        let maintenance =
+            crate::Deadline::after(Self::START).poll(|| postgres.sql("postgres", "SELECT 1").ok());
         ensure!(maintenance.is_some(), "it listens, and lets nobody in");
-        postgres.sql(
-            namespace,
-            "postgres",
-            &format!("CREATE DATABASE {}", Self::NAME),
-        )?;
+        postgres.sql("postgres", &format!("CREATE DATABASE {}", Self::NAME))?;
         if !schema.is_empty() {
-            postgres.sql(namespace, Self::NAME, schema)?;
+            postgres.sql(Self::NAME, schema)?;
         }
         Ok(postgres)
     }
 
-    fn sql(&self, namespace: &Namespace, database: &str, text: &str) -> Result<()> {
+    /// By its Unix socket, which is not what is traced where ports are.
+    fn sql(&self, database: &str, text: &str) -> Result<()> {
         let mut psql = Command::new(Self::program("psql")?);
         psql.args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"]);
         psql.args(["--username", Self::NAME, "--dbname", database]);
-        psql.args(["--host", &self.address.ip().to_string()]);
+        psql.arg("--host").arg(self.directory.path());
         psql.args(["--port", &self.address.port().to_string()]);
         psql.args(["--command", text]);
-        let output = namespace.enter(|| psql.output())?;
-        let output = output.context("running psql")?;
+        let output = psql.output().context("running psql")?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "psql: {errors}");
         Ok(())

@@ -29,7 +29,16 @@ pub enum Server {
     Mosquitto,
     /// NATS.
     Nats,
+    /// A gRPC service in Python.
+    Grpc,
 }
+
+/// What the clients of PostgreSQL expect to find.
+const ORDERS: &str = "CREATE TABLE orders (id serial PRIMARY KEY, item text, price numeric); \
+                      INSERT INTO orders (item, price) \
+                        SELECT 'item ' || n, n FROM generate_series(1, 500) AS n; \
+                      CREATE ROLE scram LOGIN PASSWORD 'hunter2secret'; \
+                      GRANT ALL ON orders TO scram";
 
 /// A running one.
 #[derive(Debug)]
@@ -44,6 +53,7 @@ impl Server {
     #[must_use]
     pub const fn need(self) -> Need {
         Need::Program(match self {
+            Self::Grpc => return Need::Python,
             Self::Postgres => "psql",
             Self::MariaDb => "mariadbd",
             Self::Redis => "redis-server",
@@ -63,7 +73,7 @@ impl Server {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             return Ok(Running {
                 _process: None,
-                _postgres: Some(Postgres::start(stage.namespace(), address, "")?),
+                _postgres: Some(Postgres::start(stage.namespace(), address, ORDERS)?),
                 _directory: None,
             });
         }
@@ -97,7 +107,24 @@ impl Server {
                 ],
             ),
             Self::Memcached => run("memcached", &["-p", port, "-l", "127.0.0.1", "-U", "0"]),
-            Self::Nats => run("nats-server", &["-a", "127.0.0.1", "-p", port]),
+            Self::Nats => run(
+                "nats-server",
+                &[
+                    "-a",
+                    "127.0.0.1",
+                    "-p",
+                    port,
+                    "--user",
+                    "tester",
+                    "--pass",
+                    "secret",
+                ],
+            ),
+            Self::Grpc => {
+                let python = crate::require::find(Need::Python).map_err(anyhow::Error::msg)?;
+                let script = crate::service::source("protocols/grpc_server.py");
+                Ok(with(Command::new(python), &[&script, port]))
+            }
             Self::Mosquitto => {
                 let configuration = directory.join("mosquitto.conf");
                 let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n");

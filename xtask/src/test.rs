@@ -15,9 +15,9 @@ pub struct Options {
     /// that need it say so and are skipped.
     #[arg(long)]
     require: bool,
-    /// For how long each fuzz target runs [default: 10, or 60 with --require]
-    #[arg(long, value_name = "SECONDS")]
-    fuzz: Option<u32>,
+    /// For how long each fuzz target runs; a minute or more where time does not matter
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    fuzz: u32,
     /// Runs end-to-end tests, and nothing else, on another kernel (5.10, 6.1, 6.12, 7.2 or `all`), in
     /// an emulated machine, with the backend that this kernel offers
     #[arg(long, value_name = "KERNEL")]
@@ -52,10 +52,7 @@ pub fn test(options: &Options) -> Result<()> {
     let mut unit = cargo_test(options.require);
     command::run(unit.args(["--workspace", "--exclude", "clew-tests"]))?;
 
-    let seconds = options
-        .fuzz
-        .unwrap_or(if options.require { 60 } else { 10 });
-    fuzz::fuzz(seconds)?;
+    fuzz::fuzz(options.fuzz)?;
 
     let mut end_to_end = cargo_test(options.require);
     end_to_end.args(["--package", "clew-tests"]);

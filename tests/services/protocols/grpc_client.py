@@ -1,6 +1,6 @@
 """Calls a gRPC server in all four ways, with an error, a deadline and a cancellation.
 
-    grpc_client.py PORT
+    grpc_client.py PORT [large]
 
 Needs grpcio. Messages are bytes, so no code is generated. Prints a line of JSON for each call: its own
 log. The server is grpc_server.py.
@@ -15,7 +15,8 @@ SERVICE = "clew.test.Echo"
 
 
 def log(op, method, status):
-    line = {"op": op, "name": f"{SERVICE}/{method}", "status": status}
+    error = status if status != "OK" else None
+    line = {"op": op, "name": f"{SERVICE}/{method}", "status": status, "error": error}
     print(json.dumps(line), flush=True)
 
 
@@ -42,7 +43,7 @@ def main():
                 log("error", method, error.code().name)
         call = channel.unary_unary(path("Sleep")).future(b"")
         # Something else in the meantime: the cancelled call has been sent by then.
-        unary(b"x" * 10_000)
+        unary(b"x" * (10_000 if "large" in sys.argv else 100))
         log("unary", "Unary", "OK")
         call.cancel()
         log("cancelled", "Sleep", "CANCELLED")

@@ -1,4 +1,4 @@
-"""The server for grpc_client.py and grpc_client.go.
+"""The server for grpc_client.py and grpc_go.
 
     grpc_server.py PORT
 

@@ -49,7 +49,9 @@ async def main():
         # Two at once, answered in any order.
         both = [connection.request("py.questions", b"%d" % n, timeout=5) for n in range(2)]
         await asyncio.gather(*both)
-        told("request", name="request py.questions", count=2)
+        for _ in both:
+            told("request", name="request py.questions")
+            told("process", name="process py.questions")
     finally:
         await connection.drain()
 

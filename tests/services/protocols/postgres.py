@@ -2,8 +2,8 @@
 
     postgres.py PORT [PART...]
 
-The server has a database `shop`, a role `postgres` that is trusted, and a table `orders`; see PARTS for
-what can be done. Prints one line of JSON per operation: its name as its span should have it.
+The server has a database `clew`, a role `clew` that is trusted, a role `scram`, and a table `orders`; see
+PARTS for what can be done. Prints one line of JSON per operation: its name as its span should have it.
 """
 
 import json
@@ -14,12 +14,12 @@ from psycopg import sql
 
 
 def log(op, name, **more):
-    print(json.dumps({"op": op, "name": name, **more}), flush=True)
+    print(json.dumps({"op": op, "name": name, "error": more.get("code"), **more}), flush=True)
 
 
 def connect(port, **more):
-    more = {"user": "postgres", "autocommit": True, **more}
-    return psycopg.connect(host="127.0.0.1", port=port, dbname="shop", sslmode="disable", **more)
+    more = {"user": "clew", "autocommit": True, **more}
+    return psycopg.connect(host="127.0.0.1", port=port, dbname="clew", sslmode="disable", **more)
 
 
 def simple(port):
@@ -86,6 +86,8 @@ def pipeline(port):
                 db.execute("SELECT 2")
         except psycopg.Error as error:
             log("error", "SELECT", code=error.sqlstate)
+            # The server passes over what comes before the next Sync.
+            log("aborted", "SELECT", code="pipeline_aborted")
 
 
 def copy(port):
@@ -124,7 +126,7 @@ def refused(port):
     try:
         connect(port, user="scram", password="wrong password")
     except psycopg.OperationalError:
-        log("login", "connect shop", code="28P01")
+        log("login", "connect clew", code="28P01")
 
 
 PARTS = [simple, extended, cursors, pipeline, copy, large, scram, refused]
