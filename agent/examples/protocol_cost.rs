@@ -115,7 +115,7 @@ fn known(pieces: &[Piece]) -> Option<Entry> {
 fn measure(entry: &Entry, pieces: &[Piece], side: Side, cost: &mut Cost) {
     let settings = Settings::default();
     let connection = connection(side, true);
-    let mut play = || {
+    let play = || {
         let mut player = Player::new((entry.make)(&connection, &settings), side);
         let mut exchanges = 0;
         for piece in pieces {

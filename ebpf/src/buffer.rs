@@ -1,6 +1,6 @@
 //! From a system call's arguments to the bytes that it moved.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated::bpf_probe_read_user, macros::btf_map};
 use clew_common::event::CAPTURE_MAX;
 use core::mem::MaybeUninit;
 
@@ -122,6 +122,11 @@ pub fn message_length(vector: u64, index: u64) -> u32 {
     read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
 }
 
+/// How many bytes of a scattered buffer have been copied. In memory of which the verifier knows nothing:
+/// else it would follow each way through the loop with what that way had copied.
+#[btf_map]
+static FILLED: PerCpuArray<u32, 1> = PerCpuArray::new();
+
 /// Copies the first `wanted` bytes of `count` pieces that are described at `vectors`.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -129,13 +134,19 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
     let Some(target) = record_data() else {
         return 0;
     };
-    let mut filled: u32 = 0;
+    let Some(filled_so_far) = FILLED.get_ptr_mut(0) else {
+        return 0;
+    };
     let mut first = MaybeUninit::<[IoVec; VECTORS_AT_ONCE as usize]>::uninit();
     zero(&mut first);
     // SAFETY: it consists of plain numbers.
     let first = unsafe { first.assume_init_mut() };
     read_vectors(vectors, count, first);
+    // SAFETY: the slot is this processor's own.
+    unsafe { filled_so_far.write_volatile(0) };
     for index in 0..VECTORS_MAX {
+        // SAFETY: as above. Volatile: see `FILLED`.
+        let filled = unsafe { filled_so_far.read_volatile() };
         if filled >= wanted || u64::from(index) >= count {
             break;
         }
@@ -160,9 +171,11 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
         if !unsafe { copy_piece(target.add(place), length, piece.base) } {
             break;
         }
-        filled += length;
+        // SAFETY: as above.
+        unsafe { filled_so_far.write_volatile(filled + length) };
     }
-    filled
+    // SAFETY: as above.
+    unsafe { filled_so_far.read_volatile() }
 }
 
 /// Reads the first descriptions of a scattered buffer at once; what is not there stays of length 0.

@@ -21,6 +21,9 @@ pub struct Operation {
     /// What went wrong: anything but `null` and `false` means that its status is `Error`.
     #[serde(default)]
     pub error: serde_json::Value,
+    /// Whether it is an error for the server, where that is not the same: conventions do not blame a
+    /// server for its clients' mistakes.
+    pub server_error: Option<bool>,
     /// Its kind.
     pub kind: Option<OperationKind>,
     /// Attributes that it has.
@@ -64,6 +67,17 @@ pub fn read(output: &str) -> Result<Vec<Operation>> {
 }
 
 impl Operation {
+    /// The same as the server's span must show it.
+    #[must_use]
+    pub fn at_server(&self) -> Self {
+        let mut served = self.clone();
+        if let Some(error) = self.server_error {
+            served.error = error.into();
+        }
+        served.kind = None;
+        served
+    }
+
     fn is_error(&self) -> bool {
         !matches!(
             self.error,

@@ -17,6 +17,9 @@ SERVICE = "clew.test.Echo"
 def log(op, method, status):
     error = status if status != "OK" else None
     line = {"op": op, "name": f"{SERVICE}/{method}", "status": status, "error": error}
+    if status == "NOT_FOUND":
+        # Nothing that a server is at fault for (RPC conventions).
+        line["server_error"] = False
     print(json.dumps(line), flush=True)
 
 

@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn heads() {
-        let table: [(&[&[u8]], Option<u16>, u64); 9] = [
+        /// Pieces, status, body bytes.
+        type Case<'a> = (&'a [&'a [u8]], Option<u16>, u64);
+        let table: [Case<'_>; 9] = [
             (
                 &[b"Status: 404 Not Found\r\nA: b\r\n\r\nbody"],
                 Some(404),

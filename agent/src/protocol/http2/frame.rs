@@ -297,7 +297,7 @@ mod tests {
         let table: [(&[u8], bool, bool); 14] = [
             (b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84", true, true),
             (b"\0\0\x03\x01\x05\0\0\0\x01\xbe\xbf\xc0", false, true),
-            (b"\0\0\x08\x06\0\0\0\0\012345678", true, true),
+            (b"\0\0\x08\x06\0\0\0\0\x0012345678", true, true),
             (b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01", true, true),
             // Two frames; data alone; data with more after it.
             (
@@ -310,8 +310,8 @@ mod tests {
             (b"\0\0\x01\x09\x04\0\0\0\x01\x82", false, false),
             // A frame on no stream, a wrong length, flags that are none.
             (b"\0\0\x03\x01\x05\0\0\0\0\x82\x86\x84", false, false),
-            (b"\0\0\x07\x06\0\0\0\0\01234567", false, false),
-            (b"\0\0\x08\x06\x02\0\0\0\012345678", false, false),
+            (b"\0\0\x07\x06\0\0\0\0\x001234567", false, false),
+            (b"\0\0\x08\x06\x02\0\0\0\x0012345678", false, false),
             // Kafka's answer, MySQL's command, DNS over TCP.
             (b"\0\0\0\x2a\0\0\0\x07\0\0\0\0", false, false),
             (
