@@ -181,7 +181,10 @@ pub(super) fn begins_frames(bytes: &[u8], length: u64, known: bool) -> bool {
         at += (HEADER as u64) + u64::from(header.length);
         let whole = at <= length;
         match header.kind {
-            kind::HEADERS => proof |= begins_block(header, &rest[HEADER..], known),
+            // Elsewhere the length of what looks like a block is anything (FastCGI's first record).
+            kind::HEADERS => {
+                proof |= (known || whole) && begins_block(header, &rest[HEADER..], known);
+            }
             kind::DATA => data = true,
             kind::SETTINGS if header.flags & ACK == 0 => {
                 proof |= whole && at == length && are_settings(&rest[HEADER..], header.length);
