@@ -226,6 +226,9 @@ pub enum Context {
     Unseen,
 }
 
+/// The longest `traceparent` line that is understood: name and colon, four blanks, a value of version 00.
+const LINE_MAX: u32 = 12 + 4 + 55;
+
 /// Reads `traceparent` (W3C Trace Context, section 3.2).
 ///
 /// A global function: the verifier looks at it once, by itself, whoever calls it. Those take and give
@@ -292,6 +295,11 @@ fn request_context(bytes: Bytes) -> Context {
         } else {
             Context::None
         };
+    }
+    // Behind what was captured lies what is left from before. The line may be in two reads (Rust's
+    // `read_to_end` begins with one of 32 bytes).
+    if found.length == 0 && found.first + LINE_MAX > bytes.length {
+        return Context::Unseen;
     }
     let mut at = found.first + 8;
     let rest = [
@@ -387,6 +395,11 @@ fn state(captured: u32) -> Option<&'static State> {
     // SAFETY: the slots are this processor's own.
     unsafe {
         let at = (&raw const (*lines).second).read_volatile();
+        let head = (&raw const (*lines).length).read_volatile();
+        // There may be another line in what was not seen.
+        if head == 0 || head > bytes.length {
+            return None;
+        }
         // Several lines are one list (section 3.3.1): to pass on a part of it would be to change it.
         if at == 0 || (&raw const (*lines).second_repeated).read_volatile() != 0 {
             return None;

@@ -26,6 +26,7 @@ on_both_backends!(
     sent_from_a_file,
     held_back,
     an_agent_that_is_killed,
+    a_state_goes_along,
 );
 
 /// Long enough for a machine whose processors are busy.
@@ -515,4 +516,56 @@ fn an_agent_that_is_killed(backend: Backend) {
         assert!(without(&received) == sent);
         assert!(!headers(&received).is_empty());
     }
+}
+
+/// A request's `tracestate` goes to what it calls, if it came in one line of printable characters.
+fn a_state_goes_along(backend: Backend) {
+    let Some(_agent) = agent("a_state_goes_along", backend) else {
+        return;
+    };
+    let long = format!("a={}", "x".repeat(300));
+    for (name, fields, expected) in [
+        ("one", "tracestate: a=1,b=2\r\n", "tracestate: a=1,b=2\r\n"),
+        ("in capitals", "TraceState:a=1\r\n", "TraceState:a=1\r\n"),
+        ("none", "", ""),
+        ("two lines", "tracestate: a=1\r\ntracestate: b=2\r\n", ""),
+        ("no text", "tracestate: a=\x01\r\n", ""),
+        ("too long", &format!("tracestate: {long}\r\n"), ""),
+        ("another name", "tracestates: a=1\r\n", ""),
+    ] {
+        let received = called_by(&format!(
+            "GET / HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\
+             {fields}Host: a\r\n\r\n"
+        ));
+        let text = String::from_utf8(received).unwrap();
+        let (line, rest) = text.split_once("\r\n").unwrap();
+        assert_eq!(line, "GET /called HTTP/1.1", "{name}");
+        let (context, rest) = rest.split_at(LINE);
+        let trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-";
+        assert!(context.starts_with(trace), "{name}: {text}");
+        assert_eq!(rest, format!("{expected}Host: b\r\n\r\n"), "{name}");
+    }
+}
+
+/// Serves a request on a connection of its own, and gives what arrives at the server that is called
+/// meanwhile.
+fn called_by(request: &str) -> Vec<u8> {
+    let sink = Sink::start();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let called = sink.connect();
+    let server = std::thread::spawn(move || {
+        let mut called = called;
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        assert!(stream.read(&mut head).unwrap() > 0);
+        called
+            .write_all(b"GET /called HTTP/1.1\r\nHost: b\r\n\r\n")
+            .unwrap();
+        called
+    });
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(request.as_bytes()).unwrap();
+    let called = server.join().unwrap();
+    sink.finish(&called)
 }
