@@ -32,8 +32,8 @@ struct MessageVectors {
 
 const MSGHDR_VECTORS: u64 = 16;
 
-/// How many buffers of a scattered call are looked at (gRPC sends each frame in two or more); a message head in more pieces than this is
-/// captured in part.
+/// How many buffers of a scattered call are looked at; a message head in more pieces than this is
+/// captured in part. (gRPC's C core sends each frame in two or more.)
 const VECTORS_MAX: u32 = 32;
 /// How many of them are read at once. Most calls have two or three.
 const VECTORS_AT_ONCE: u32 = 4;

@@ -29,7 +29,7 @@ pub use node::{Node, Pod};
 pub use postgres::Postgres;
 pub use process::Process;
 pub use tap::Tap;
-pub use unprivileged::{unprivileged, unprivileged_dir, versioned};
+pub use unprivileged::{unprivileged, unprivileged_dir};
 
 use anyhow::Context as _;
 

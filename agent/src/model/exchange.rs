@@ -13,8 +13,6 @@ pub enum Protocol {
     Http2,
     /// PostgreSQL's frontend/backend protocol, version 3.
     Postgres,
-    /// The client/server protocol of MySQL and MariaDB.
-    Mysql,
     /// Redis's serialization protocol, versions 2 and 3.
     Redis,
     /// Memcached's text and meta commands.
@@ -23,14 +21,8 @@ pub enum Protocol {
     Mongo,
     /// Kafka's wire protocol.
     Kafka,
-    /// AMQP 0-9-1.
-    Amqp,
     /// The client protocol of NATS.
     Nats,
-    /// MQTT 3.1, 3.1.1 and 5.
-    Mqtt,
-    /// Cassandra's CQL binary protocol, versions 3 to 5.
-    Cassandra,
     /// FastCGI 1.0.
     FastCgi,
     /// DNS (RFC 1035), over UDP and TCP.
@@ -45,15 +37,11 @@ impl Protocol {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Postgres => "postgresql",
-            Self::Mysql => "mysql",
             Self::Redis => "redis",
             Self::Memcached => "memcached",
             Self::Mongo => "mongodb",
             Self::Kafka => "kafka",
-            Self::Amqp => "amqp",
             Self::Nats => "nats",
-            Self::Mqtt => "mqtt",
-            Self::Cassandra => "cassandra",
             Self::FastCgi => "fastcgi",
             Self::Dns => "dns",
         }

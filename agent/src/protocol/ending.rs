@@ -9,6 +9,9 @@ pub const FORGOTTEN: Note = "connection forgotten";
 const RESET: [u32; 2] = [104, 32];
 const TIMED_OUT: u32 = 110;
 
+/// [`error_type`] of what was not answered in time.
+pub const TIMEOUT: &str = "timeout";
+
 /// The value of `error.type` of exchanges that are cut short by this end; `None` where the connection
 /// goes on unseen, so that nobody knows how they end.
 #[must_use]
@@ -16,7 +19,7 @@ pub fn error_type(reason: EndReason) -> Option<&'static str> {
     Some(match reason {
         EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => "connection_closed",
         EndReason::Failed(errno) if RESET.contains(&errno) => "connection_reset",
-        EndReason::Failed(TIMED_OUT) => "timeout",
+        EndReason::Failed(TIMED_OUT) => TIMEOUT,
         EndReason::Failed(_) => "connection_failed",
         EndReason::ProcessExited => "process_exited",
         EndReason::Forgotten => return None,

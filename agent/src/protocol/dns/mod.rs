@@ -26,7 +26,7 @@ use crate::model::{
 use self::exchanges::{Exchanges, Gone};
 use self::message::{HEADER, Message, SHORTEST};
 use super::frames::{Frames, Framing, Moved, Step};
-use super::{Entry, Likeness, Parser, Sample, Settings, Wants};
+use super::{Entry, Likeness, Parser, Sample, Settings, Wants, ending};
 
 /// DNS over TCP: each message after its length in two bytes (RFC 1035, section 4.2.2).
 pub const ENTRY: Entry = Entry {
@@ -268,20 +268,11 @@ impl Parser for Datagrams {
 }
 
 /// How an exchange that is cut short by an end is told.
-const fn gone(reason: EndReason) -> Gone {
-    /// `ECONNRESET`, `EPIPE` and `ETIMEDOUT` (errno(3)).
-    const RESET: u32 = 104;
-    const BROKEN: u32 = 32;
-    const TIMED_OUT: u32 = 110;
-    match reason {
-        EndReason::PeerClosed | EndReason::LocalClosed | EndReason::Closed => {
-            Gone::Aborted("connection_closed")
-        }
-        EndReason::Failed(RESET | BROKEN) => Gone::Aborted("connection_reset"),
-        EndReason::Failed(TIMED_OUT) => Gone::TimedOut,
-        EndReason::Failed(_) => Gone::Aborted("connection_failed"),
-        EndReason::ProcessExited => Gone::Aborted("process_exited"),
-        EndReason::Forgotten => Gone::Lost("connection forgotten"),
+fn gone(reason: EndReason) -> Gone {
+    match ending::error_type(reason) {
+        Some(ending::TIMEOUT) => Gone::TimedOut,
+        Some(error) => Gone::Aborted(error),
+        None => Gone::Lost(ending::FORGOTTEN),
     }
 }
 

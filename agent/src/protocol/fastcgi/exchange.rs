@@ -560,6 +560,6 @@ fn weight(attributes: &Vec<Attribute>) -> usize {
 fn closing(end: &ConnectionEnd) -> Ending {
     match ending::error_type(end.reason) {
         Some(error) => Ending::Aborted(error, end.time),
-        None => Ending::Lost(note::FORGOTTEN),
+        None => Ending::Lost(ending::FORGOTTEN),
     }
 }

@@ -94,7 +94,7 @@ impl Http1 {
 /// How an exchange ends that is cut short by this end.
 pub(in crate::protocol) fn closing(end: &ConnectionEnd) -> Ending {
     let Some(error) = ending::error_type(end.reason) else {
-        return Ending::Lost(note::FORGOTTEN);
+        return Ending::Lost(ending::FORGOTTEN);
     };
     Ending::Aborted {
         error,

@@ -15,7 +15,6 @@ pub(in crate::protocol) const UNASKED: Note = "response without request ignored"
 pub(in crate::protocol) const GAP: Note = "bytes lost";
 pub(in crate::protocol) const TOO_MANY_OPEN: Note = "too many requests open";
 pub(in crate::protocol) const SWITCHED: Note = "connection switched protocols";
-pub(in crate::protocol) const FORGOTTEN: Note = "connection forgotten";
 
 /// Adds a note once.
 pub(in crate::protocol) fn add(notes: &mut Vec<Note>, note: Note) {

@@ -12,7 +12,7 @@ use super::command::{Command, Sort};
 use super::message::{HEADER, Header};
 use super::reply::{Failure, Reply};
 use super::zip::Inflate;
-use super::{COMMAND_CUT, FORGOTTEN, GAP, REPLY_CUT, TOO_MANY_OPEN, WAITED};
+use super::{COMMAND_CUT, GAP, REPLY_CUT, TOO_MANY_OPEN, WAITED};
 use crate::model::{
     Attribute, ConnectionEnd, Direction, Finished, Note, Outcome, ParserEvent, Side, SpanStatus,
     Started, Timestamp,
@@ -423,6 +423,6 @@ fn sum(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 fn closing(end: &ConnectionEnd) -> Ending {
     match ending::error_type(end.reason) {
         Some(error) => Ending::Aborted(error, end.time),
-        None => Ending::Lost(FORGOTTEN),
+        None => Ending::Lost(ending::FORGOTTEN),
     }
 }

@@ -56,7 +56,6 @@ const REPLY_CUT: Note = "reply cut";
 const WAITED: Note = "waited for data";
 const GAP: Note = "bytes lost";
 const TOO_MANY_OPEN: Note = "too many requests open";
-const FORGOTTEN: Note = "connection forgotten";
 
 /// The parser of one connection.
 #[derive(Debug)]

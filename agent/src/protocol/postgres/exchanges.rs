@@ -479,7 +479,7 @@ impl Exchanges {
                     self.finish(*open, moved, Outcome::Aborted, Some(error), events);
                 }
                 (None, None) => {
-                    open.notes.push(note::FORGOTTEN);
+                    open.notes.push(ending::FORGOTTEN);
                     self.finish(*open, moved, Outcome::Lost, None, events);
                 }
             }

@@ -14,8 +14,6 @@ pub const RESULT_UNSEEN: Note = "part of result not seen";
 pub const BYTES_LOST: Note = "bytes lost";
 /// Too many requests waited for an answer.
 pub const TOO_MANY_OPEN: Note = "too many open requests";
-/// The agent let the connection go.
-pub const FORGOTTEN: Note = "connection forgotten";
 /// A stream of replication has begun, which is not looked at.
 pub const STREAM: Note = "replication stream not traced";
 /// The statement carries a trace context that is not understood.

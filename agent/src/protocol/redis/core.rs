@@ -401,7 +401,7 @@ impl Core {
     pub(super) fn end(&mut self, end: &ConnectionEnd, all: bool, events: &mut Vec<ParserEvent>) {
         let ending = || match ending::error_type(end.reason) {
             Some(error) => Ending::Aborted(error, end.time),
-            None => Ending::Lost(note::FORGOTTEN),
+            None => Ending::Lost(ending::FORGOTTEN),
         };
         if all
             && let Some(reply) = self.inferred.take()

@@ -4,7 +4,6 @@ use crate::model::Note;
 
 pub(super) const LOST: Note = "bytes lost";
 pub(super) const TOO_MANY_OPEN: Note = "too many requests open";
-pub(super) const FORGOTTEN: Note = "connection forgotten";
 pub(super) const WAITED: Note = "waited for data";
 pub(super) const QUEUED: Note = "queued in a transaction";
 pub(super) const NOT_EXECUTED: Note = "transaction not executed";
