@@ -182,6 +182,12 @@ impl Player {
         }
     }
 
+    /// Lets a piece pass unseen: the connection is joined later.
+    pub fn pass(&mut self, piece: &Piece) {
+        self.time += 1;
+        self.positions[usize::from(!piece.from_client)] += piece.gap + piece.length();
+    }
+
     /// Plays a piece.
     pub fn play(&mut self, piece: &Piece) {
         self.time += 1;

@@ -189,7 +189,9 @@ impl Kafka {
     fn answer_bytes(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
         let lane = index(chunk.direction);
         let mut frames = std::mem::replace(&mut self.lanes[lane], Frames::new(false, 0));
-        frames.chunk(chunk, |data| self.is_answer(data) == Likeness::Yes);
+        frames.chunk(chunk, |data| {
+            self.is_answer(data) == Likeness::Yes && may_end(data, chunk.length)
+        });
         let limit = self.settings.limits.message;
         loop {
             let strict = self.strict[lane];
@@ -234,7 +236,8 @@ impl Kafka {
         }
     }
 
-    /// Whether bytes begin an answer that is waited for.
+    /// Whether bytes begin an answer that is waited for. Small numbers stand everywhere in answers, so
+    /// where the place is lost that is not enough; see [`may_end`].
     fn is_answer(&mut self, bytes: &[u8]) -> Likeness {
         match (likeness::size(bytes), Reader::new(bytes).answer_id()) {
             (None, _) => Likeness::No,
@@ -333,6 +336,16 @@ fn framing(bytes: &[u8], verdict: Likeness, limit: usize) -> Framing {
             length: (size + SIZE) as u64,
         },
     }
+}
+
+/// Whether what begins in a chunk of this length also ends with it, or is so large that it is read in
+/// parts of some size; the rest of something else is hardly either. Some readers take the size alone.
+fn may_end(data: &[u8], length: u64) -> bool {
+    /// Parts in which a large answer is read are taken to be larger than this.
+    const PART: u64 = 1024;
+    data.len() == SIZE
+        || length >= PART
+        || likeness::size(data).is_some_and(|size| size as u64 + SIZE as u64 == length)
 }
 
 /// An answer that has begun, if its correlation id was captured.

@@ -22,8 +22,10 @@ impl Postgres {
         let resumes = std::mem::take(&mut self.back_ready);
         self.back
             .chunk(chunk, |bytes| resumes || messages::is_back(bytes, length));
-        if was_lost && !self.back.is_lost() && chunk.gap == 0 {
-            self.exchanges.see_again();
+        match (was_lost, self.back.is_lost()) {
+            (true, false) if chunk.gap == 0 => self.exchanges.see_again(),
+            (true, true) => self.exchanges.pass_by(),
+            _ => {}
         }
         loop {
             let speaks = self.back_speaks || !self.logging_in;

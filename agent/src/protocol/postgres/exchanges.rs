@@ -285,6 +285,7 @@ impl Exchanges {
         {
             self.finish_first(done, events);
         }
+        let blurred = self.blurred;
         let Some(Item::Request(open)) = self.queue.front_mut() else {
             return match (answer, self.prepared.take()) {
                 (Answer::Error(code), Some(unit)) => {
@@ -297,6 +298,12 @@ impl Exchanges {
                 }
             };
         };
+        if blurred && open.done.is_some() {
+            // It was answered before the place was lost: this may be another statement of it, or the
+            // answer to a request that was lost.
+            open.unseen = true;
+            return None;
+        }
         match answer {
             Answer::Rows(more) if open.done.is_none() || open.simple => {
                 open.rows = Some(open.rows.unwrap_or(0) + more);
@@ -413,6 +420,7 @@ impl Exchanges {
             return;
         }
         self.blurred = !self.queue.is_empty();
+        self.pass_by();
         for item in &mut self.queue {
             if let Item::Request(open) = item
                 && open.done.is_none()
@@ -421,6 +429,11 @@ impl Exchanges {
                 open.rows = None;
             }
         }
+    }
+
+    /// The server has said something that was not seen: perhaps what became of a unit without an Execute.
+    pub fn pass_by(&mut self) {
+        self.prepared = None;
     }
 
     /// The server was silent behind `last`, and the client goes on: what was asked is answered.

@@ -180,6 +180,8 @@ impl<'a> Lexer<'a> {
             Some(b'"') if self.is_mysql() => b'"',
             Some(b'&') if self.is_postgres() && name.eq_ignore_ascii_case(b"u") => {
                 return match rest.get(length + 1) {
+                    // The server refuses it there, and nobody says how a string that continues it reads.
+                    Some(b'\'') if self.backslashes() => None,
                     Some(b'\'') => Some((Kind::Literal, self.string(2, false)?)),
                     Some(b'"') => Some((Kind::Quoted, 2 + quoted(&rest[2..], b'"', false)?)),
                     _ => Some((Kind::Word, length)),

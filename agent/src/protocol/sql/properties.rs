@@ -62,7 +62,8 @@ const OTHERS: &[&str] = &[
     "INSERT INTO",
     "WHERE",
     "=",
-    "-- x\n",
+    // Strings on both sides of it would be one.
+    "-- x\n,",
     "/* c */",
     ";",
     "::",
