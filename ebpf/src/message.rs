@@ -128,7 +128,8 @@ fn lines(bytes: Bytes, first: [u8; 8], ninth: u8, second: [u8; 8]) -> Option<Lin
                 ninth,
                 second,
             );
-            if after != 0 {
+            // What follows the empty line is the body, or left from before: no line of the head.
+            if after != 0 && (&raw const (*found).length).read_volatile() == 0 {
                 let lowest = after & after.wrapping_neg();
                 look_at(
                     bytes,

@@ -6,6 +6,7 @@ WAY of ways.py; before it answers, or when it has begun to (`streaming`), or whe
 Its sockets are blocking.
 """
 
+import itertools
 import json
 import socket
 import sys
@@ -17,6 +18,7 @@ import handler
 from plan import BODY
 from ways import WAYS
 
+NUMBERS = itertools.count()
 WAY = next((WAYS[word] for word in sys.argv if word in WAYS), None)
 
 
@@ -30,10 +32,21 @@ class Handler(handler.Handler):
             self.make_calls()
             self.wfile.write(b"0\r\n\r\n")
         elif "late" in sys.argv:
-            self.answer(200)
+            self.answer_early()
             self.make_calls()
         else:
             self.answer(self.make_calls())
+
+    def answer_early(self):
+        """Answers in two writes and in one, whose body begins like a line end, by turns."""
+        number = next(NUMBERS)
+        if number % 2:
+            return self.answer(200)
+        # Wherever its words begin, for who looks at a head word by word.
+        padding = b"x" * (number // 2 % 8)
+        body = b"\n" + BODY
+        head = b"HTTP/1.1 200 OK\r\nX-Padding: %b\r\nContent-Length: %d\r\n\r\n"
+        self.wfile.write(head % (padding, len(body)) + body)
 
     def make_calls(self):
         if WAY is None:
