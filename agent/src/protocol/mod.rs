@@ -5,6 +5,7 @@
 mod ending;
 pub mod frames;
 pub mod http1;
+pub mod mysql;
 pub mod pairs;
 pub mod postgres;
 pub mod recording;
@@ -97,7 +98,7 @@ pub struct Entry {
 
 /// All protocols. The first that knows the bytes gets the connection, so what is harder to mistake
 /// comes first.
-pub const ALL: &[Entry] = &[postgres::ENTRY, http1::ENTRY];
+pub const ALL: &[Entry] = &[mysql::ENTRY, postgres::ENTRY, http1::ENTRY];
 
 /// Which protocol bytes are, if any says so; else whether one still may.
 ///
