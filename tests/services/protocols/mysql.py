@@ -21,9 +21,9 @@ def log(name, error=None):
 def connect(port, **more):
     more = {"user": "root", "password": "", "autocommit": True, **more}
     db = pymysql.connect(host="127.0.0.1", port=port, ssl_disabled=True, **more)
-    log("SET NAMES")
+    log("SET")
     if db.server_status is not None and more["autocommit"] is not None and db.sent_autocommit:
-        log("SET autocommit")
+        log("SET")
     return db
 
 
@@ -71,7 +71,7 @@ def simple(port):
     run(db, "SELECT orders", "SELECT item FROM orders WHERE id < 0")
     trace = "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
     run(db, "UPDATE orders", f"UPDATE orders SET price = 1 WHERE id = 1 {trace}")
-    run(db, "BATCH SELECT", "SELECT 1; SELECT id FROM orders WHERE id < 4")
+    run(db, "SELECT SELECT orders", "SELECT 1; SELECT id FROM orders WHERE id < 4")
     run(db, "SELECT nowhere", "SELECT nothing FROM nowhere")
     db.ping(reconnect=False)
     db.begin()
