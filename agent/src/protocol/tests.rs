@@ -13,11 +13,9 @@ fn recordings() -> Vec<(String, PathBuf, Vec<Piece>)> {
         let name = protocol.file_name().into_string().unwrap();
         let files = std::fs::read_dir(protocol.path().join("recordings"));
         for file in files.into_iter().flatten().flatten() {
-            if file
-                .path()
-                .extension()
-                .is_some_and(|ending| ending == "txt")
-            {
+            let file_name = file.file_name().into_string().unwrap();
+            // Those begin as HTTP/1 and become another protocol.
+            if file_name.ends_with(".txt") && !file_name.starts_with("upgrade") {
                 let text = std::fs::read_to_string(file.path()).unwrap();
                 found.push((name.clone(), file.path(), parse(&text).unwrap()));
             }
