@@ -12,6 +12,7 @@ pub mod http2;
 pub mod kafka;
 pub mod memcached;
 pub mod mongo;
+pub mod mysql;
 pub mod nats;
 pub mod pairs;
 pub mod postgres;
@@ -128,6 +129,7 @@ pub const ALL: &[Entry] = &[
     http2::ENTRY,
     http1::ENTRY,
     postgres::ENTRY,
+    mysql::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
