@@ -2,6 +2,7 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod cassandra;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -128,6 +129,7 @@ pub const ALL: &[Entry] = &[
     http2::ENTRY,
     http1::ENTRY,
     postgres::ENTRY,
+    cassandra::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
@@ -253,4 +255,6 @@ pub struct Settings {
     pub context: Arc<Extractor>,
     /// The names of Kafka's topics.
     pub topics: Arc<kafka::Topics>,
+    /// Cassandra's prepared statements.
+    pub prepared: Arc<cassandra::Prepared>,
 }
