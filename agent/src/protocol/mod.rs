@@ -2,6 +2,7 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod cassandra;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -130,6 +131,7 @@ pub const ALL: &[Entry] = &[
     http1::ENTRY,
     postgres::ENTRY,
     mysql::ENTRY,
+    cassandra::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
@@ -255,4 +257,6 @@ pub struct Settings {
     pub context: Arc<Extractor>,
     /// The names of Kafka's topics.
     pub topics: Arc<kafka::Topics>,
+    /// Cassandra's prepared statements.
+    pub prepared: Arc<cassandra::Prepared>,
 }

@@ -182,7 +182,7 @@ impl Exchanges {
             let error = ending::error_type(end.reason);
             let (outcome, why) = match error {
                 Some(_) => (Outcome::Aborted, None),
-                None => (Outcome::Lost, Some(note::FORGOTTEN)),
+                None => (Outcome::Lost, Some(ending::FORGOTTEN)),
             };
             self.finish(&mut request, moved, outcome, error, why, events);
         }
