@@ -57,7 +57,10 @@ impl Mysql {
             match step {
                 Some(Step::Frame(frame)) if !self.greeted => self.greeting(&frame),
                 Some(Step::Frame(frame)) => fits = self.reply(&frame),
-                Some(Step::Ended(moved)) => self.reply_over(moved, events),
+                Some(Step::Ended(moved)) => {
+                    self.greeted = true;
+                    self.reply_over(moved, events);
+                }
                 Some(Step::Lost) => self.blur(now, events),
                 None => {}
             }
@@ -82,7 +85,6 @@ impl Mysql {
 
     /// "Protocol::HandshakeV10".
     fn greeting(&mut self, frame: &Frame<'_>) {
-        self.greeted = true;
         let payload = frame.bytes.get(HEAD..).unwrap_or_default();
         if payload.first() != Some(&10) {
             return;

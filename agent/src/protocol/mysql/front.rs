@@ -81,9 +81,13 @@ impl Mysql {
             }
             return;
         }
-        if let Some((&command, body)) = payload.split_first() {
-            let cut = (frame.bytes.len() as u64) < frame.length || self.front_continues;
-            self.command(command, body, frame, cut, events);
+        match payload.split_first() {
+            Some((&command, body)) => {
+                let cut = (frame.bytes.len() as u64) < frame.length || self.front_continues;
+                self.command(command, body, frame, cut, events);
+            }
+            // Something is asked, and nobody saw what.
+            None => self.front_lost(frame.last, events),
         }
     }
 
@@ -122,6 +126,7 @@ impl Mysql {
         request.sequence = None;
         request.told = Some(self.statements.told("connect", None));
         self.exchanges.ask(request, events);
+        self.asked(events);
     }
 
     fn command(
