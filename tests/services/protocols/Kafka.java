@@ -43,6 +43,7 @@ public class Kafka {
         settings.put("client.id", "java-consumer");
         settings.put("group.id", "java-group");
         settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
         settings.put("enable.metrics.push", "false");
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
             consumer.subscribe(List.of("java-orders"));

@@ -24,6 +24,7 @@ def main():
         producer.flush(10)
         told("send", name="send c-orders")
     names = {"client.id": "c-consumer", "group.id": "c-group", "auto.offset.reset": "earliest"}
+    names |= {"enable.auto.commit": False}
     consumer = Consumer(server | names)
     consumer.subscribe(["c-orders"])
     got = 0

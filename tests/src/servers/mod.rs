@@ -1,0 +1,117 @@
+//! Databases, caches and brokers: how each is started, with data that vanishes.
+
+mod kafka;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Error, Result};
+use clew_testbed::{Postgres, Process, unprivileged, unprivileged_dir};
+use tempfile::TempDir;
+
+use crate::require::{Need, find};
+use crate::service::{listening, python_program};
+use crate::stage::{Stage, with};
+
+/// A server of another protocol than HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis.
+    Redis,
+    /// Memcached.
+    Memcached,
+    /// NATS.
+    Nats,
+    /// A gRPC service in Python.
+    Grpc,
+    /// Kafka: a broker that is its own controller.
+    Kafka,
+}
+
+/// What the clients of PostgreSQL expect to find.
+const ORDERS: &str = "CREATE TABLE orders (id serial PRIMARY KEY, item text, price numeric); \
+                      INSERT INTO orders (item, price) \
+                        SELECT 'item ' || n, n FROM generate_series(1, 500) AS n; \
+                      CREATE ROLE scram LOGIN PASSWORD 'hunter2secret'; \
+                      GRANT ALL ON orders TO scram";
+
+/// A running one.
+#[derive(Debug)]
+pub enum Running {
+    /// PostgreSQL has a guard of its own.
+    Postgres(Postgres),
+    /// A process, and the directory that it calls its own.
+    Process(Process, TempDir),
+}
+
+impl Server {
+    /// What it needs of the machine.
+    #[must_use]
+    pub const fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Postgres => &[Need::Program("psql")],
+            Self::Redis => &[Need::Program("redis-server")],
+            Self::Memcached => &[Need::Program("memcached")],
+            Self::Nats => &[Need::Program("nats-server")],
+            Self::Grpc => &[Need::Python],
+            Self::Kafka => kafka::NEEDS,
+        }
+    }
+
+    /// Starts it on a port of the stage's loopback, and waits until it listens. The next port is its own
+    /// too.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start(self, stage: &Stage, port: u16) -> Result<Running> {
+        if self == Self::Postgres {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let postgres = Postgres::start(stage.namespace(), address, ORDERS)?;
+            return Ok(Running::Postgres(postgres));
+        }
+        let directory = unprivileged_dir()?;
+        let command = self.command(directory.path(), port)?;
+        let process = stage.start(&format!("{self:?}"), command)?;
+        Ok(Running::Process(listening(process, port)?, directory))
+    }
+
+    fn command(self, directory: &Path, port: u16) -> Result<Command> {
+        let number = port.to_string();
+        let plain = |name| {
+            let program = find(Need::Program(name)).map_err(Error::msg)?;
+            Ok::<_, Error>(unprivileged(&program, directory))
+        };
+        Ok(match self {
+            Self::Postgres => unreachable!("it has a guard of its own"),
+            Self::Redis => {
+                let mut redis = plain("redis-server")?;
+                redis.args(["--port", &number, "--bind", "127.0.0.1", "--save", ""]);
+                redis.arg("--dir").arg(directory);
+                redis
+            }
+            Self::Memcached => with(
+                plain("memcached")?,
+                &["-p", &number, "-l", "127.0.0.1", "-U", "0"],
+            ),
+            Self::Nats => with(
+                plain("nats-server")?,
+                &[
+                    "-a",
+                    "127.0.0.1",
+                    "-p",
+                    &number,
+                    "--user",
+                    "tester",
+                    "--pass",
+                    "secret",
+                ],
+            ),
+            // Interpreters and jars may be in a folder that is closed to others.
+            Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
+            Self::Kafka => kafka::command(directory, port)?,
+        })
+    }
+}
