@@ -14,30 +14,28 @@ import pymysql
 from pymysql.constants import CLIENT
 
 
-def log(name, error=None):
-    print(json.dumps({"name": name, "error": error}), flush=True)
+def log(name, error=None, **attributes):
+    attributes = {"db.system.name": "mariadb", **attributes}
+    if error:
+        attributes["db.response.status_code"] = error
+    print(json.dumps({"name": name, "error": error, "attributes": attributes}), flush=True)
+
+
+class Connection(pymysql.connections.Connection):
+    """Says what it sends of its own accord."""
+
+    def set_character_set(self, *arguments):
+        super().set_character_set(*arguments)
+        log("SET")
+
+    def _send_autocommit_mode(self):
+        super()._send_autocommit_mode()
+        log("SET")
 
 
 def connect(port, **more):
     more = {"user": "root", "password": "", "autocommit": True, **more}
-    db = pymysql.connect(host="127.0.0.1", port=port, ssl_disabled=True, **more)
-    log("SET")
-    if db.server_status is not None and more["autocommit"] is not None and db.sent_autocommit:
-        log("SET")
-    return db
-
-
-class Connection(pymysql.connections.Connection):
-    """Knows whether it had to change the mode of the server."""
-
-    sent_autocommit = False
-
-    def _send_autocommit_mode(self):
-        self.sent_autocommit = True
-        super()._send_autocommit_mode()
-
-
-pymysql.connect = Connection
+    return Connection(host="127.0.0.1", port=port, ssl_disabled=True, **more)
 
 
 def run(db, name, text, values=None):

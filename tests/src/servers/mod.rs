@@ -1,13 +1,15 @@
 //! Databases, caches and brokers: how each is started, with data that vanishes.
 
+mod cassandra;
 mod kafka;
+mod mariadb;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Error, Result};
-use clew_testbed::{Postgres, Process, unprivileged, unprivileged_dir};
+use clew_testbed::{Postgres, Process, unprivileged, unprivileged_dir, unprivileged_dir_in_memory};
 use tempfile::TempDir;
 
 use crate::require::{Need, find};
@@ -19,6 +21,10 @@ use crate::stage::{Stage, with};
 pub enum Server {
     /// PostgreSQL.
     Postgres,
+    /// MariaDB.
+    Mariadb,
+    /// Cassandra.
+    Cassandra,
     /// Redis.
     Redis,
     /// Memcached.
@@ -53,6 +59,8 @@ impl Server {
     pub const fn needs(self) -> &'static [Need] {
         match self {
             Self::Postgres => &[Need::Program("psql")],
+            Self::Mariadb => mariadb::NEEDS,
+            Self::Cassandra => cassandra::NEEDS,
             Self::Redis => &[Need::Program("redis-server")],
             Self::Memcached => &[Need::Program("memcached")],
             Self::Nats => &[Need::Program("nats-server")],
@@ -72,10 +80,17 @@ impl Server {
             let postgres = Postgres::start(stage.namespace(), address, ORDERS)?;
             return Ok(Running::Postgres(postgres));
         }
-        let directory = unprivileged_dir()?;
+        let directory = match self {
+            Self::Mariadb | Self::Cassandra => unprivileged_dir_in_memory()?,
+            _ => unprivileged_dir()?,
+        };
         let command = self.command(directory.path(), port)?;
         let process = stage.start(&format!("{self:?}"), command)?;
-        Ok(Running::Process(listening(process, port)?, directory))
+        let process = listening(process, port)?;
+        if self == Self::Cassandra {
+            cassandra::ready(&process)?;
+        }
+        Ok(Running::Process(process, directory))
     }
 
     fn command(self, directory: &Path, port: u16) -> Result<Command> {
@@ -111,6 +126,8 @@ impl Server {
             ),
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
+            Self::Mariadb => mariadb::command(directory, port)?,
+            Self::Cassandra => cassandra::command(directory, port)?,
             Self::Kafka => kafka::command(directory, port)?,
         })
     }

@@ -31,6 +31,8 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("go"), "golang-go"),
     (Sign::Program("socat"), "socat"),
     (Sign::Program("psql"), "postgresql"),
+    (Sign::Program("mariadbd"), "mariadb-server"),
+    (Sign::Program("mariadb"), "mariadb-client"),
     (Sign::Program("redis-server"), "redis-server"),
     (Sign::Program("memcached"), "memcached"),
     (Sign::Program("nats-server"), "nats-server"),

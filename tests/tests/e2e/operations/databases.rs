@@ -1,4 +1,4 @@
-//! PostgreSQL.
+//! PostgreSQL, MariaDB and Cassandra.
 
 use clew_tests::Backend;
 use clew_tests::clients::Client;
@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(postgres);
+on_both_backends!(postgres, mariadb, cassandra);
 
 fn postgres(backend: Backend) {
     let parts = &[
@@ -14,4 +14,26 @@ fn postgres(backend: Backend) {
     ];
     let clients = [Client::Python("postgres.py", parts)];
     Case::new("postgres", Server::Postgres, 7815, &clients).check(backend);
+}
+
+fn mariadb(backend: Backend) {
+    let clients = [
+        Client::Python("mysql.py", &[]),
+        Client::Go("mysql_go", &[]),
+        Client::Shell("mysql_cli.sh", "mariadb", &[]),
+    ];
+    Case::new("mariadb", Server::Mariadb, 7823, &clients).check(backend);
+}
+
+/// What drivers ask for of their own accord, to find nodes and to know their schema.
+const FINDING: &[&str] = &["SELECT system.local", "SELECT system.peers"];
+
+fn cassandra(backend: Backend) {
+    let clients = [
+        Client::Python("cassandra.py", &[]),
+        Client::Go("cassandra_go", &[]),
+    ];
+    Case::new("cassandra", Server::Cassandra, 7827, &clients)
+        .beside(FINDING)
+        .check(backend);
 }
