@@ -20,8 +20,17 @@ from cassandra.protocol import SyntaxException
 from cassandra.query import BatchStatement, SimpleStatement, tuple_factory
 
 
+ATTRIBUTES = {
+    "rows": "db.response.returned_rows",
+    "size": "db.operation.batch.size",
+    "code": "db.response.status_code",
+}
+
+
 def log(op, name, **more):
-    print(json.dumps({"op": op, "name": name, **more}), flush=True)
+    attributes = {ATTRIBUTES[key]: value for key, value in more.items()}
+    line = {"op": op, "name": name, "error": more.get("code"), "attributes": attributes}
+    print(json.dumps(line), flush=True)
 
 
 class Session:

@@ -24,12 +24,13 @@ run "SELECT" --execute="SELECT broken"
 # Another delimiter, so that the client sends several statements at once.
 run "UPDATE orders SELECT orders" --delimiter=// \
     --execute="UPDATE orders SET price = 3 WHERE id = 3; SELECT item FROM orders//"
+# Short, for the server sends both at once, and of that the beginning is captured.
 run "SELECT orders SELECT nowhere" --delimiter=// \
-    --execute="SELECT item FROM orders; SELECT nothing FROM nowhere//"
+    --execute="SELECT item FROM orders WHERE id < 4; SELECT nothing FROM nowhere//"
 printf '0,loaded,1\n0,loaded too,2\n' >"$file"
 run "LOAD" --execute="LOAD DATA LOCAL INFILE '$file' INTO TABLE orders FIELDS TERMINATED BY ','"
 run "CALL nothing" --execute="CALL nothing()"
 run "connect" --user=nobody --password=wrong --execute="SELECT 1"
 run "connect" --database=nowhere --execute="SELECT 1"
 # Nothing is told of a connection that is compressed.
-run "" --compress --execute="SELECT item FROM orders" | grep -q '""}' || echo '{"name": "compressed"}'
+run "" --compress --execute="SELECT item FROM orders" >/dev/null

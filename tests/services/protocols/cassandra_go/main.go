@@ -22,11 +22,19 @@ func check(err error) {
 	}
 }
 
+// The attributes that tell what this program knows.
+var told = map[string]string{
+	"rows":    "db.response.returned_rows",
+	"size":    "db.operation.batch.size",
+	"code":    "db.response.status_code",
+}
+
 func log(op, name string, more map[string]any) {
-	line := map[string]any{"op": op, "name": name}
+	attributes := map[string]any{}
 	for key, value := range more {
-		line[key] = value
+		attributes[told[key]] = value
 	}
+	line := map[string]any{"op": op, "name": name, "error": more["code"], "attributes": attributes}
 	check(json.NewEncoder(os.Stdout).Encode(line))
 }
 
@@ -86,10 +94,10 @@ func main() {
 	check(db.ExecuteBatch(batch))
 	log("batch", "BATCH INSERT orders", map[string]any{"size": 4})
 
-	applied, err := db.Query("INSERT INTO orders (id, item) VALUES (?, ?) IF NOT EXISTS", 100, "x").
+	_, err = db.Query("INSERT INTO orders (id, item) VALUES (?, ?) IF NOT EXISTS", 100, "x").
 		MapScanCAS(map[string]any{})
 	check(err)
-	log("insert if", "INSERT orders", map[string]any{"applied": applied, "rows": 1})
+	log("insert if", "INSERT orders", map[string]any{"rows": 1})
 
 	err = db.Query("SELECT nothing FROM orders").Exec()
 	var failed gocql.RequestError

@@ -26,7 +26,12 @@ fn mariadb(backend: Backend) {
 }
 
 /// What drivers ask for of their own accord, to find nodes and to know their schema.
-const FINDING: &[&str] = &["SELECT system.local", "SELECT system.peers"];
+const FINDING: &[&str] = &[
+    "SELECT system.local",
+    "SELECT system.peers",
+    "SELECT system.peers_v2",
+    "SELECT system_schema.keyspaces",
+];
 
 fn cassandra(backend: Backend) {
     let clients = [
