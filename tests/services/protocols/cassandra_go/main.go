@@ -24,9 +24,9 @@ func check(err error) {
 
 // The attributes that tell what this program knows.
 var told = map[string]string{
-	"rows":    "db.response.returned_rows",
-	"size":    "db.operation.batch.size",
-	"code":    "db.response.status_code",
+	"rows": "db.response.returned_rows",
+	"size": "db.operation.batch.size",
+	"code": "db.response.status_code",
 }
 
 func log(op, name string, more map[string]any) {
