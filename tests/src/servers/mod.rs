@@ -96,19 +96,13 @@ impl Server {
                 plain("memcached")?,
                 &["-p", &number, "-l", "127.0.0.1", "-U", "0"],
             ),
-            Self::Nats => with(
-                plain("nats-server")?,
-                &[
-                    "-a",
-                    "127.0.0.1",
-                    "-p",
-                    &number,
-                    "--user",
-                    "tester",
-                    "--pass",
-                    "secret",
-                ],
-            ),
+            Self::Nats => {
+                let mut nats = plain("nats-server")?;
+                nats.args(["-a", "127.0.0.1", "-p", &number]);
+                nats.args(["--user", "tester", "--pass", "secret", "-js", "-sd"]);
+                nats.arg(directory);
+                nats
+            }
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
             Self::Kafka => kafka::command(directory, port)?,
