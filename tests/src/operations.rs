@@ -31,6 +31,8 @@ pub struct Operation {
     /// Attributes that it has.
     #[serde(default)]
     pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Those that the server's span has, where it cannot show all of them.
+    pub server_attributes: Option<BTreeMap<String, serde_json::Value>>,
     /// Contexts that its messages carried.
     #[serde(default)]
     pub contexts: Vec<String>,
@@ -82,6 +84,11 @@ impl Operation {
             served.error = error.into();
         }
         served.kind = None;
+        if let Some(attributes) = &self.server_attributes {
+            served.attributes.clone_from(attributes);
+        }
+        // They are the client's span's, which is its parent.
+        served.contexts.clear();
         served
     }
 

@@ -13,7 +13,7 @@ use clew_testbed::{Postgres, Process, unprivileged, unprivileged_dir, unprivileg
 use tempfile::TempDir;
 
 use crate::require::{Need, find};
-use crate::service::{listening, python_program};
+use crate::service::{NGINX, go_program, listening, nginx_command, python_program};
 use crate::stage::{Stage, with};
 
 /// A server of another protocol than HTTP.
@@ -35,6 +35,12 @@ pub enum Server {
     Grpc,
     /// Kafka: a broker that is its own controller.
     Kafka,
+    /// nginx with HTTP/2.
+    Http2,
+    /// A FastCGI application in Go.
+    FastCgi,
+    /// PHP, by FastCGI.
+    Php,
 }
 
 /// What the clients of PostgreSQL expect to find.
@@ -66,6 +72,9 @@ impl Server {
             Self::Nats => &[Need::Program("nats-server")],
             Self::Grpc => &[Need::Python],
             Self::Kafka => kafka::NEEDS,
+            Self::Http2 => &[NGINX],
+            Self::FastCgi => &[Need::Program("go")],
+            Self::Php => &[Need::Program("php-fpm8.2")],
         }
     }
 
@@ -84,7 +93,7 @@ impl Server {
             Self::Mariadb | Self::Cassandra => unprivileged_dir_in_memory()?,
             _ => unprivileged_dir()?,
         };
-        let command = self.command(directory.path(), port)?;
+        let command = self.command(stage, directory.path(), port)?;
         let process = stage.start(&format!("{self:?}"), command)?;
         let process = listening(process, port)?;
         if self == Self::Cassandra {
@@ -93,7 +102,7 @@ impl Server {
         Ok(Running::Process(process, directory))
     }
 
-    fn command(self, directory: &Path, port: u16) -> Result<Command> {
+    fn command(self, stage: &Stage, directory: &Path, port: u16) -> Result<Command> {
         let number = port.to_string();
         let plain = |name| {
             let program = find(Need::Program(name)).map_err(Error::msg)?;
@@ -111,24 +120,58 @@ impl Server {
                 plain("memcached")?,
                 &["-p", &number, "-l", "127.0.0.1", "-U", "0"],
             ),
-            Self::Nats => with(
-                plain("nats-server")?,
-                &[
-                    "-a",
-                    "127.0.0.1",
-                    "-p",
-                    &number,
-                    "--user",
-                    "tester",
-                    "--pass",
-                    "secret",
-                ],
-            ),
+            Self::Nats => {
+                let mut nats = plain("nats-server")?;
+                nats.args(["-a", "127.0.0.1", "-p", &number]);
+                nats.args(["--user", "tester", "--pass", "secret", "-js", "-sd"]);
+                nats.arg(directory);
+                nats
+            }
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
             Self::Mariadb => mariadb::command(directory, port)?,
             Self::Cassandra => cassandra::command(directory, port)?,
             Self::Kafka => kafka::command(directory, port)?,
+            Self::Http2 => nginx_command(stage, "http2", &http2(port))?,
+            Self::FastCgi => with(
+                Command::new(go_program("protocols/fastcgi_go")?),
+                &[&number],
+            ),
+            Self::Php => {
+                let settings = directory.join("fpm.conf");
+                std::fs::write(
+                    &settings,
+                    format!(
+                        "[global]\nerror_log=/dev/stderr\n\
+                         [www]\nlisten=127.0.0.1:{port}\nuser=nobody\npm=static\npm.max_children=2\n"
+                    ),
+                )?;
+                let program = find(Need::Program("php-fpm8.2")).map_err(Error::msg)?;
+                let mut php = Command::new(program);
+                php.args(["--nodaemonize", "--fpm-config"]).arg(settings);
+                php
+            }
         })
     }
+}
+
+/// Short answers, one that takes its time, and uploads that are read, by a server of HTTP/1 on the next
+/// port.
+fn http2(port: u16) -> String {
+    let behind = port + 1;
+    format!(
+        "server {{
+           listen 127.0.0.1:{port} http2;
+           location / {{ return 200 'here you are'; }}
+           location /missing {{ return 404; }}
+           location /broken {{ return 500; }}
+           location /upload {{ proxy_pass http://127.0.0.1:{behind}; }}
+           location /slow {{ proxy_pass http://127.0.0.1:{behind}; limit_rate 1k; }}
+         }}
+         server {{
+           listen 127.0.0.1:{behind};
+           location / {{ return 200 '{}'; }}
+         }}",
+        "x".repeat(3_000)
+    )
 }

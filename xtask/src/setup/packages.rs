@@ -36,6 +36,7 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("redis-server"), "redis-server"),
     (Sign::Program("memcached"), "memcached"),
     (Sign::Program("nats-server"), "nats-server"),
+    (Sign::Program("php-fpm8.2"), "php-fpm"),
     (Sign::Program("bpftool"), "bpftool"),
     (Sign::Program("dnsmasq"), "dnsmasq-base"),
     (Sign::Program("dig"), "bind9-dnsutils"),

@@ -12,7 +12,10 @@ fn postgres(backend: Backend) {
     let parts = &[
         "simple", "extended", "pipeline", "copy", "large", "scram", "refused",
     ];
-    let clients = [Client::Python("postgres.py", parts)];
+    let clients = [
+        Client::Python("postgres.py", parts),
+        Client::Go("postgres_go", &[]),
+    ];
     Case::new("postgres", Server::Postgres, 7815, &clients).check(backend);
 }
 
