@@ -25,7 +25,7 @@ fn mariadb(backend: Backend) {
         Client::Go("mysql_go", &[]),
         Client::Shell("mysql_cli.sh", "mariadb", &[]),
     ];
-    Case::new("mariadb", Server::Mariadb, 7823, &clients).check(backend);
+    Case::new("mariadb", Server::Mariadb, 7841, &clients).check(backend);
 }
 
 /// What drivers ask for of their own accord, to find nodes and to know their schema.
@@ -41,7 +41,7 @@ fn cassandra(backend: Backend) {
         Client::Python("cassandra.py", &[]),
         Client::Go("cassandra_go", &[]),
     ];
-    Case::new("cassandra", Server::Cassandra, 7827, &clients)
+    Case::new("cassandra", Server::Cassandra, 7843, &clients)
         .beside(FINDING)
         .check(backend);
 }
