@@ -181,6 +181,7 @@ fn assemble(
         )),
         context: Arc::new(Extractor::new(&config.context)),
         topics: Arc::default(),
+        prepared: Arc::default(),
     };
     let stitch = StitchConfig {
         sampler: config.sampling.sampler(),

@@ -29,7 +29,7 @@ pub use node::{Node, Pod};
 pub use postgres::Postgres;
 pub use process::Process;
 pub use tap::Tap;
-pub use unprivileged::{unprivileged, unprivileged_dir};
+pub use unprivileged::{unprivileged, unprivileged_dir, unprivileged_dir_in_memory};
 
 use anyhow::Context as _;
 

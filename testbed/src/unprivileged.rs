@@ -17,7 +17,21 @@ const NOBODY: &str = "nobody";
 /// # Errors
 /// Without root, or a user `nobody`.
 pub fn unprivileged_dir() -> Result<TempDir> {
-    let directory = crate::temp_dir()?;
+    given(crate::temp_dir()?)
+}
+
+/// The same in memory, for servers that wait for the disk at each step of their installation.
+///
+/// # Errors
+/// When the directory cannot be created, or there is no such user.
+pub fn unprivileged_dir_in_memory() -> Result<TempDir> {
+    const MEMORY: &str = "/dev/shm";
+    let mut builder = tempfile::Builder::new();
+    let directory = builder.prefix("clewt-").tempdir_in(MEMORY);
+    given(directory.context("creating a directory in memory")?)
+}
+
+fn given(directory: TempDir) -> Result<TempDir> {
     let Some(nobody) = User::from_name(NOBODY)? else {
         bail!("there is no user {NOBODY}");
     };

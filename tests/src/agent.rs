@@ -104,6 +104,8 @@ impl Agent {
             .env_remove("CLEW_TEST_PYTHON")
             .env_remove("CLEW_TEST_COLLECTOR")
             .env_remove("CLEW_TEST_JAVA_AGENT")
+            .env_remove("CLEW_TEST_MAVEN")
+            .env_remove("CLEW_TEST_NPM")
             .env_remove("CLEW_TEST_OUTAGE");
         Self::start_by(command, store, metrics, Self::START)
     }

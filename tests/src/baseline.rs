@@ -119,6 +119,7 @@ mod tests {
                 id: format!("{id}{n}"),
                 parent,
                 state: String::new(),
+                links: Vec::new(),
                 kind,
                 name: "GET".to_owned(),
                 start,

@@ -157,6 +157,7 @@ mod tests {
             id: id.to_owned(),
             parent: Some(parent.to_owned()).filter(|id| !id.is_empty()),
             state: String::new(),
+            links: Vec::new(),
             kind,
             name: "GET".to_owned(),
             start: 0,

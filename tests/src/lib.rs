@@ -10,6 +10,7 @@
 
 pub mod agent;
 pub mod baseline;
+pub mod clients;
 pub mod collector;
 pub mod joined;
 pub mod metrics;

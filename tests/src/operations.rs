@@ -3,10 +3,12 @@
 //!
 //! A client prints a line of JSON for each operation that it has carried out: `name` is the span's that
 //! must come of it; `error` what its status says, if it is an error; `kind` (`client`, `producer`,
-//! `consumer`) and `attributes` what it must be and say besides, where that is known. Other lines are
-//! for people.
+//! `consumer`) and `attributes` what it must be and say besides, where that is known; `contexts`
+//! (`TRACE-SPAN`) what it must be linked to, or the child of; `ms` how long it took. Other lines are for
+//! people.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -29,6 +31,13 @@ pub struct Operation {
     /// Attributes that it has.
     #[serde(default)]
     pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Those that the server's span has, where it cannot show all of them.
+    pub server_attributes: Option<BTreeMap<String, serde_json::Value>>,
+    /// Contexts that its messages carried.
+    #[serde(default)]
+    pub contexts: Vec<String>,
+    /// Milliseconds from the client's call to its return.
+    pub ms: Option<f64>,
 }
 
 /// What a client did.
@@ -75,6 +84,11 @@ impl Operation {
             served.error = error.into();
         }
         served.kind = None;
+        if let Some(attributes) = &self.server_attributes {
+            served.attributes.clone_from(attributes);
+        }
+        // They are the client's span's, which is its parent.
+        served.contexts.clear();
         served
     }
 
@@ -94,11 +108,24 @@ impl Operation {
                 .attributes
                 .iter()
                 .all(|(key, value)| span.attribute(key) == text(value))
+            && self.contexts.iter().all(|context| {
+                let parent = span.parent.as_ref();
+                let is_parent = parent.is_some_and(|id| format!("{}-{id}", span.trace) == *context);
+                is_parent || span.links.contains(context)
+            })
+    }
+
+    fn essence(&self) -> Essence {
+        (self.name.clone(), self.is_error())
     }
 }
 
 /// What tells operations apart.
 type Essence = (String, bool);
+
+/// What a client's clock and a span's may differ by: the client stamps its call before or after it did
+/// anything else.
+const SLACK_MS: f64 = 50.0;
 
 /// What differs between the operations of a client and its spans, one line each; nothing where each
 /// operation has its span and each span its operation.
@@ -106,8 +133,7 @@ type Essence = (String, bool);
 pub fn differences(operations: &[Operation], spans: &[Span]) -> Vec<String> {
     let mut balance: BTreeMap<Essence, i64> = BTreeMap::new();
     for operation in operations {
-        let essence = (operation.name.clone(), operation.is_error());
-        *balance.entry(essence).or_default() += 1;
+        *balance.entry(operation.essence()).or_default() += 1;
     }
     for span in spans {
         let essence = (span.name.clone(), span.error);
@@ -125,7 +151,40 @@ pub fn differences(operations: &[Operation], spans: &[Span]) -> Vec<String> {
         .iter()
         .filter(|operation| !spans.iter().any(|span| operation.fits(span)))
         .map(|operation| format!("no span is like {operation:?}"));
-    counts.chain(unlike).collect()
+    counts
+        .chain(unlike)
+        .chain(too_long(operations, spans))
+        .collect()
+}
+
+/// The spans that cannot have taken place within the operations of their name. Where both are sorted,
+/// each span is within the operation of its rank if there is any way to pair them so.
+fn too_long(operations: &[Operation], spans: &[Span]) -> Vec<String> {
+    let mut times: BTreeMap<Essence, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    for operation in operations {
+        let (asked, _) = times.entry(operation.essence()).or_default();
+        asked.push(operation.ms.unwrap_or(f64::INFINITY));
+    }
+    for span in spans {
+        if let Some((_, took)) = times.get_mut(&(span.name.clone(), span.error)) {
+            took.push(
+                Duration::from_nanos(span.end.saturating_sub(span.start)).as_secs_f64() * 1e3,
+            );
+        }
+    }
+    let mut found = Vec::new();
+    for ((name, _), (mut asked, mut took)) in times {
+        asked.sort_by(f64::total_cmp);
+        took.sort_by(f64::total_cmp);
+        for (asked, took) in asked.iter().zip(&took) {
+            if *took > asked + SLACK_MS {
+                found.push(format!(
+                    "{name}: a span of {took} ms in an operation of {asked} ms"
+                ));
+            }
+        }
+    }
+    found
 }
 
 fn text(value: &serde_json::Value) -> String {
@@ -145,6 +204,7 @@ mod tests {
             id: String::new(),
             parent: None,
             state: String::new(),
+            links: Vec::new(),
             flags: 0,
             kind,
             name: name.to_owned(),
@@ -160,7 +220,8 @@ mod tests {
     fn what_differs() {
         let operations = read(
             "started\n{\"name\": \"GET\", \"attributes\": {\"db.namespace\": 0}}\n{\"name\": \"SET\", \
-             \"error\": true}\n{\"name\": \"send a\", \"kind\": \"producer\"}\n",
+             \"error\": true, \"ms\": 1}\n{\"name\": \"send a\", \"kind\": \"producer\", \"contexts\": \
+             [\"a-b\"]}\n",
         )
         .unwrap();
         let mut spans = vec![
@@ -168,7 +229,11 @@ mod tests {
             span("GET", Kind::Client, false),
             span("send a", Kind::Producer, false),
         ];
+        spans[2].links.push("a-b".to_owned());
         assert_eq!(differences(&operations, &spans), Vec::<String>::new());
+        spans[0].end = 60_000_000;
+        spans[2].links.clear();
+        assert_eq!(differences(&operations, &spans).len(), 2);
         spans[0].error = false;
         spans[1].attributes.clear();
         spans[2].kind = Kind::Client;

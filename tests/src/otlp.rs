@@ -44,6 +44,8 @@ pub struct Span {
     pub end: u64,
     /// Whether its status is `Error`.
     pub error: bool,
+    /// What it is linked to: trace and span, with a dash between them.
+    pub links: Vec<String>,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
     /// Its resource's attributes, as text.
@@ -162,8 +164,17 @@ struct RawSpan {
     end_time_unix_nano: Value,
     #[serde(default)]
     attributes: Vec<KeyValue>,
+    #[serde(default)]
+    links: Vec<Link>,
     /// `null` where the exporter leaves it at its default (ProtoJSON allows that).
     status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    trace_id: String,
+    span_id: String,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +216,11 @@ impl RawSpan {
             end: nanos(&self.end_time_unix_nano)?,
             // `Status.STATUS_CODE_ERROR`.
             error: self.status.is_some_and(|status| status.code == 2),
+            links: self
+                .links
+                .iter()
+                .map(|link| format!("{}-{}", link.trace_id, link.span_id))
+                .collect(),
             attributes: texts(&self.attributes),
             resource: resource.clone(),
         })

@@ -13,6 +13,10 @@ pub enum Need {
     Collector,
     /// OpenTelemetry's agent for Java, which `cargo xtask setup` fetches.
     JavaAgent,
+    /// The jars of `services/maven/<name>.xml`, which `cargo xtask setup` fetches.
+    Maven(&'static str),
+    /// The modules of `services/package.json`, which `cargo xtask setup` fetches.
+    Npm,
 }
 
 /// Whether the needs are met. Prints why a test is skipped where they are not.
@@ -56,6 +60,9 @@ pub fn find(need: Need) -> Result<PathBuf, String> {
             let default = "target/opentelemetry-javaagent.jar";
             from_setup("CLEW_TEST_JAVA_AGENT", default)
         }
+        // Setup leaves a copy of the list beside what it fetched, when that is complete.
+        Need::Maven(name) => from_setup_folder("CLEW_TEST_MAVEN", "target/maven", name, "pom.xml"),
+        Need::Npm => from_setup_folder("CLEW_TEST_NPM", "target/npm", "", "package.json"),
     }
 }
 
@@ -90,6 +97,18 @@ fn agent_runs() -> Result<(), String> {
 fn from_setup(variable: &str, default: &str) -> Result<PathBuf, String> {
     let path = std::env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from);
     existing(path, "run `cargo xtask setup`")
+}
+
+fn from_setup_folder(
+    variable: &str,
+    default: &str,
+    name: &str,
+    list: &str,
+) -> Result<PathBuf, String> {
+    let folders =
+        std::env::var_os(variable).map_or_else(|| workspace().join(default), PathBuf::from);
+    let folder = folders.join(name);
+    existing(folder.join(list), "run `cargo xtask setup`").map(|_| folder)
 }
 
 fn existing(path: PathBuf, remedy: &str) -> Result<PathBuf, String> {

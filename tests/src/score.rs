@@ -317,6 +317,7 @@ mod tests {
                 id: id(&hop.path, kind),
                 parent,
                 state: String::new(),
+                links: Vec::new(),
                 flags: 0,
                 kind,
                 name: "GET".to_owned(),

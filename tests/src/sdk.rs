@@ -8,7 +8,7 @@ use clew_testbed::Process;
 use serde::Deserialize;
 
 use crate::require::{self, Need};
-use crate::service::{self, GO_SDK, built, listening};
+use crate::service::{self, go_program, listening};
 use crate::stage::{Stage, with};
 
 /// A service that carries out plans ([`crate::plan`]) and makes spans of its own, by the libraries
@@ -46,7 +46,7 @@ impl Sdk {
         let listen = port.to_string();
         let mut command = match self {
             Self::Python => service::python_program("sdk_service.py", &[&listen])?,
-            Self::Go => with(Command::new(built(&GO_SDK)?), &[&listen]),
+            Self::Go => with(Command::new(go_program("go-sdk")?), &[&listen]),
             Self::Java => {
                 let agent = require::find(Need::JavaAgent).map_err(anyhow::Error::msg)?;
                 let agent = format!("-javaagent:{}", agent.display());

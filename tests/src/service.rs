@@ -1,10 +1,11 @@
 //! The programs under trace: how each is started.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -111,7 +112,7 @@ impl Runtime {
                 )?
             }
             Self::Node => with(Command::new("node"), &[&source("service.js"), &port]),
-            Self::Go => with(Command::new(built(&GO)?), &[&port]),
+            Self::Go => with(Command::new(go_program("go")?), &[&port]),
             Self::Java => java(&[], &port)?,
             Self::AcceptingThreads(number) => {
                 python("accepting.py", &workers(&["threads"], number))?
@@ -142,7 +143,7 @@ pub(crate) fn java(options: &[&str], port: &str) -> Result<Command> {
     let mut command = with(with(Command::new("java"), &JAVA_OPTIONS), options);
     command
         .arg("-cp")
-        .arg(built(&JAVA)?)
+        .arg(java_service()?)
         .args(["Service", port]);
     Ok(command)
 }
@@ -276,48 +277,38 @@ pub fn source(name: &str) -> String {
     path.join(name).display().to_string()
 }
 
-/// A service that is compiled once per run of the tests.
-pub(crate) struct Built {
-    output: &'static str,
-    compile: fn(&Path) -> Command,
-    done: OnceLock<Result<PathBuf, String>>,
+/// What was compiled in this run of the tests, by name.
+static BUILT: Mutex<BTreeMap<String, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
+
+/// The program of a Go module in `tests/services`.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn go_program(module: &str) -> Result<PathBuf> {
+    built(&module.replace('/', "-"), |output| {
+        let mut command = Command::new("go");
+        command.args(["build", "-o"]).arg(output).arg(".");
+        command
+            .current_dir(source(module))
+            .env("GOTOOLCHAIN", "local");
+        command
+    })
 }
 
-static GO: Built = Built {
-    output: "target/test-services/go-service",
-    compile: |output| go_build("go", output),
-    done: OnceLock::new(),
-};
-
-pub(crate) static GO_SDK: Built = Built {
-    output: "target/test-services/go-sdk-service",
-    compile: |output| go_build("go-sdk", output),
-    done: OnceLock::new(),
-};
-
-static JAVA: Built = Built {
-    output: "target/test-services/java",
-    compile: |output| {
+fn java_service() -> Result<PathBuf> {
+    built("java", |output| {
         let mut command = Command::new("javac");
         command.arg("-d").arg(output).arg(source("Service.java"));
         command
-    },
-    done: OnceLock::new(),
-};
-
-fn go_build(module: &str, output: &Path) -> Command {
-    let mut command = Command::new("go");
-    command.args(["build", "-o"]).arg(output).arg(".");
-    command
-        .current_dir(source(module))
-        .env("GOTOOLCHAIN", "local");
-    command
+    })
 }
 
-pub(crate) fn built(service: &Built) -> Result<PathBuf> {
-    let done = service.done.get_or_init(|| {
-        let output = require::workspace().join(service.output);
-        compile((service.compile)(&output), &output).map_err(|error| format!("{error:#}"))?;
+/// Compiles once per run, one at a time: a compiler takes all processors.
+fn built(name: &str, compiler: impl FnOnce(&Path) -> Command) -> Result<PathBuf> {
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let done = built.entry(name.to_owned()).or_insert_with(|| {
+        let output = require::workspace().join("target/test-services").join(name);
+        compile(compiler(&output), &output).map_err(|error| format!("{error:#}"))?;
         Ok(output)
     });
     done.clone().map_err(anyhow::Error::msg)

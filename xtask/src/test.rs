@@ -67,6 +67,8 @@ pub fn test(options: &Options) -> Result<()> {
     }
     end_to_end.env("CLEW_TEST_PYTHON", setup::python());
     end_to_end.env("CLEW_TEST_JAVA_AGENT", setup::java_agent());
+    end_to_end.env("CLEW_TEST_MAVEN", setup::maven());
+    end_to_end.env("CLEW_TEST_NPM", setup::npm());
     command::run(&mut end_to_end)
 }
 

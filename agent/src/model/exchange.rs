@@ -13,6 +13,10 @@ pub enum Protocol {
     Http2,
     /// PostgreSQL's frontend/backend protocol, version 3.
     Postgres,
+    /// The client/server protocol of MySQL and MariaDB.
+    Mysql,
+    /// Cassandra's binary protocol (CQL), versions 3 to 5.
+    Cassandra,
     /// Redis's serialization protocol, versions 2 and 3.
     Redis,
     /// Memcached's text and meta commands.
@@ -37,6 +41,8 @@ impl Protocol {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Postgres => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Cassandra => "cassandra",
             Self::Redis => "redis",
             Self::Memcached => "memcached",
             Self::Mongo => "mongodb",

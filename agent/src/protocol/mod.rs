@@ -2,6 +2,7 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod cassandra;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -12,6 +13,7 @@ pub mod http2;
 pub mod kafka;
 pub mod memcached;
 pub mod mongo;
+pub mod mysql;
 pub mod nats;
 pub mod pairs;
 pub mod postgres;
@@ -128,6 +130,8 @@ pub const ALL: &[Entry] = &[
     http2::ENTRY,
     http1::ENTRY,
     postgres::ENTRY,
+    mysql::ENTRY,
+    cassandra::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
@@ -253,4 +257,6 @@ pub struct Settings {
     pub context: Arc<Extractor>,
     /// The names of Kafka's topics.
     pub topics: Arc<kafka::Topics>,
+    /// Cassandra's prepared statements.
+    pub prepared: Arc<cassandra::Prepared>,
 }

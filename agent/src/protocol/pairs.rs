@@ -89,6 +89,11 @@ impl<K: PartialEq, Q, A> Pairs<K, Q, A> {
     }
 
     /// All open requests, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Q> + '_ {
+        self.open.iter().map(|(_, request)| request)
+    }
+
+    /// See [`Self::iter`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Q> + '_ {
         self.open.iter_mut().map(|(_, request)| request)
     }

@@ -26,7 +26,10 @@ public class Kafka {
                 producer.send(record);
             }
             producer.flush();
-            System.out.println("{\"op\": \"send\", \"name\": \"send java-orders\", \"count\": 3}");
+            System.out.println("{\"op\": \"send\", \"name\": \"send java-orders\", \"kind\": \"producer\","
+                + "\"attributes\": {\"messaging.batch.message_count\": 3,"
+                + "\"messaging.destination.partition.id\": 0, \"messaging.kafka.offset\": 0},"
+                + "\"contexts\": [\"1af7651916cd43dd8448eb211c80319c-0000000000000002\"]}");
         }
         settings.put("client.id", "java-zipped");
         settings.put("compression.type", "gzip");
@@ -36,13 +39,15 @@ public class Kafka {
             producer.beginTransaction();
             producer.send(new ProducerRecord<>("java-orders", 1, null, "zipped")).get();
             producer.commitTransaction();
-            System.out.println("{\"op\": \"send\", \"name\": \"send java-orders\", \"count\": 1}");
+            System.out.println("{\"op\": \"send\", \"name\": \"send java-orders\", \"kind\": \"producer\","
+                + "\"attributes\": {\"messaging.destination.partition.id\": 1}}");
         }
         settings = new Properties();
         settings.put("bootstrap.servers", server);
         settings.put("client.id", "java-consumer");
         settings.put("group.id", "java-group");
         settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
         settings.put("enable.metrics.push", "false");
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer())) {
             consumer.subscribe(List.of("java-orders"));
@@ -50,8 +55,11 @@ public class Kafka {
                 var records = consumer.poll(Duration.ofSeconds(1));
                 got += records.count();
                 if (records.count() > 0) {
-                    System.out.println("{\"op\": \"poll\", \"name\": \"poll java-orders\", \"count\": "
-                        + records.count() + "}");
+                    System.out.println("{\"op\": \"poll\", \"name\": \"poll java-orders\", \"kind\": \"client\","
+                        + "\"attributes\": {\"messaging.batch.message_count\": " + records.count() + "},"
+                        // The broker sends them from its files (sendfile), where they are not seen.
+                        + "\"server_attributes\": {\"messaging.destination.name\": \"java-orders\"},"
+                        + "\"contexts\": [\"1af7651916cd43dd8448eb211c80319c-0000000000000002\"]}");
                 }
             }
             consumer.commitSync();

@@ -72,7 +72,16 @@ def ask(connection, method, uri, body=b""):
     head = output.split(b"\r\n\r\n")[0].decode()
     fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n"))
     status = int(fields.get("status", "200")[:3])
-    print(json.dumps({"op": method, "name": method, "uri": uri, "status": status}), flush=True)
+    shown = {"http.response.status_code": status}
+    line = {
+        "name": method,
+        "kind": "client",
+        "error": status >= 400,
+        "server_error": status >= 500,
+        "attributes": shown,
+        "server_attributes": shown | {"url.path": path},
+    }
+    print(json.dumps(line), flush=True)
 
 
 def main():

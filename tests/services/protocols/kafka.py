@@ -5,6 +5,7 @@
 
 import json
 import sys
+import time
 
 sys.path.pop(0)  # This file has the library's name.
 import kafka  # noqa: E402
@@ -12,9 +13,22 @@ from kafka.admin import KafkaAdminClient, NewTopic  # noqa: E402
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
+# A broker sends messages from its files (sendfile), where they are not seen.
+SERVED = {"messaging.destination.name": "py-orders"}
+
 
 def told(op, **fields):
     print(json.dumps({"op": op, **fields}), flush=True)
+
+
+def attributes(topic, partition, offset, count=None):
+    found = {
+        "messaging.system": "kafka",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": partition,
+        "messaging.kafka.offset": offset,
+    }
+    return found if count is None else found | {"messaging.batch.message_count": count}
 
 
 def main():
@@ -25,21 +39,31 @@ def main():
     try:
         admin.create_topics([NewTopic("py-orders", 1, 1)])
     except kafka.errors.TopicAlreadyExistsError:
-        told("create", name="CreateTopics", error="TOPIC_ALREADY_EXISTS")
+        told("create", name="CreateTopics", error="TOPIC_ALREADY_EXISTS", attributes={"error.type": "TOPIC_ALREADY_EXISTS"})
     admin.close()
 
     producer = kafka.KafkaProducer(bootstrap_servers=server, client_id="py-producer", acks="all")
     for number in range(3):
-        parent = f"00-{TRACE}-{number + 1:016x}-01".encode()
-        sent = producer.send("py-orders", b"order", headers=[("traceparent", parent)]).get(10)
-        told("send", name="send py-orders", offset=sent.offset, partition=sent.partition)
-    producer.send("py-orders", b"x" * 20_000).get(10)
-    told("send", name="send py-orders")
+        context = f"{TRACE}-{number + 1:016x}"
+        headers = [("traceparent", f"00-{context}-01".encode())]
+        began = time.monotonic()
+        sent = producer.send("py-orders", b"order", headers=headers).get(10)
+        told(
+            "send",
+            name="send py-orders",
+            kind="producer",
+            attributes=attributes("py-orders", sent.partition, sent.offset, 1),
+            contexts=[context],
+            ms=(time.monotonic() - began) * 1000,
+        )
+    sent = producer.send("py-orders", b"x" * 20_000).get(10)
+    found = attributes("py-orders", sent.partition, sent.offset, 1)
+    told("send", name="send py-orders", kind="producer", attributes=found)
     producer.close()
 
     producer = kafka.KafkaProducer(bootstrap_servers=server, client_id="py-careless", acks=0)
     producer.send("py-orders", b"lost?").get(10)
-    told("send", name="send py-orders", acks=0)
+    told("send", name="send py-orders", kind="producer")
     producer.close()
 
     consumer = kafka.KafkaConsumer(
@@ -52,11 +76,22 @@ def main():
     )
     got = 0
     while got < 5:
-        for records in consumer.poll(1000).values():
+        for place, records in consumer.poll(1000).items():
             got += len(records)
-            told("poll", name="poll py-orders", count=len(records))
+            # The answer to one fetch: all of them were there before.
+            found = attributes("py-orders", place.partition, records[0].offset)
+            contexts = [f"{TRACE}-{number + 1:016x}" for number in range(3)]
+            told(
+                "poll",
+                name="poll py-orders",
+                kind="client",
+                attributes=found,
+                server_attributes=SERVED,
+                contexts=contexts,
+            )
     consumer.commit()
-    told("commit", name="OffsetCommit")
+    group = {"messaging.consumer.group.name": "py-group"}
+    told("commit", name="OffsetCommit", attributes=group)
     consumer.poll(1000)  # Nothing comes: no span.
     consumer.close()
 

@@ -3,16 +3,20 @@
 
 mod apt;
 mod collector;
+mod fetched;
+mod go;
+mod maven;
+mod npm;
 mod packages;
 mod python;
-mod sdk;
 mod toolchain;
 
 use anyhow::Result;
 
 pub use collector::binary as collector;
+pub use maven::{directory as maven, java_agent};
+pub use npm::directory as npm;
 pub use python::{interpreter as python, tools as python_tools};
-pub use sdk::java_agent;
 
 /// Installs whatever is missing.
 ///
@@ -23,7 +27,9 @@ pub fn setup() -> Result<()> {
     packages::ensure()?;
     python::ensure()?;
     collector::ensure();
-    sdk::ensure();
+    go::ensure();
+    maven::ensure();
+    npm::ensure();
     println!("setup: complete");
     Ok(())
 }

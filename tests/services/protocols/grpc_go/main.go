@@ -27,7 +27,10 @@ const service = "clew.test.Echo/"
 
 func log(op, method string, err error) {
 	code := status.Code(err).String()
-	fmt.Printf("{\"op\": %q, \"name\": %q, \"status\": %q}\n", op, service+method, code)
+	// Nothing that a server is at fault for (RPC conventions).
+	served := err != nil && code != "NotFound"
+	line := "{\"op\": %q, \"name\": %q, \"status\": %q, \"error\": %t, \"server_error\": %t}\n"
+	fmt.Printf(line, op, service+method, code, err != nil, served)
 }
 
 func main() {

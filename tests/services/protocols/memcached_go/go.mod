@@ -1,5 +1,5 @@
-module memcached_go
+module clew.test/memcached
 
-go 1.26.8
+go 1.21
 
 require github.com/bradfitz/gomemcache v0.0.0-20260422231931-4d751bb6e37c // indirect

@@ -29,7 +29,7 @@ func must(err error) {
 
 func main() {
 	ctx := context.Background()
-	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%s/shop?sslmode=disable", os.Args[1])
+	url := fmt.Sprintf("postgres://clew@127.0.0.1:%s/clew?sslmode=disable", os.Args[1])
 	db, err := pgx.Connect(ctx, url)
 	must(err)
 	defer db.Close(ctx)
@@ -44,11 +44,11 @@ func main() {
 	_, err = db.Exec(ctx, "SELECT 1 / $1::int", 0)
 	var failed *pgconn.PgError
 	if errors.As(err, &failed) {
-		log("error", "SELECT", map[string]any{"code": failed.Code})
+		log("error", "SELECT", map[string]any{"error": failed.Code})
 	}
 	_, err = db.Exec(ctx, "SELECT nothing FROM nowhere WHERE id = $1", 0)
 	if errors.As(err, &failed) {
-		log("prepare error", "SELECT nowhere", map[string]any{"code": failed.Code})
+		log("prepare error", "SELECT nowhere", map[string]any{"error": failed.Code})
 	}
 	batch := &pgx.Batch{}
 	for id := 1; id <= 3; id++ {

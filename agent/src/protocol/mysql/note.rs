@@ -1,0 +1,16 @@
+//! What is worth knowing about how an exchange was understood.
+
+use crate::model::Note;
+
+/// The statement was prepared where nobody saw it.
+pub const STATEMENT_UNSEEN: Note = "statement prepared before tracing";
+/// Only the beginning of the statement is known.
+pub const STATEMENT_CUT: Note = "statement cut";
+/// The place in the result was lost: its end is that of the last byte before what came next.
+pub const END_INFERRED: Note = "end of result inferred";
+/// Bytes were lost in which the answer, or other requests, may have been.
+pub const BYTES_LOST: Note = "bytes lost";
+/// Too many requests waited for an answer.
+pub const TOO_MANY_OPEN: Note = "too many open requests";
+/// The statement carries a trace context that is not understood.
+pub const CONTEXT_INVALID: Note = "invalid trace context";

@@ -1,0 +1,3 @@
+module clew.test/fastcgi
+
+go 1.21
