@@ -72,6 +72,11 @@ impl Head {
         self.text(wanted)?.parse().ok()
     }
 
+    /// The length of the body.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.text(b"content-length")?.parse().ok()
+    }
+
     /// Bytes of heap memory.
     pub(super) fn memory(&self) -> usize {
         self.text.capacity() + self.fields.capacity() * size_of::<[usize; 3]>()

@@ -33,6 +33,8 @@ pub(super) struct Stream {
     pub(super) messages: [Messages; 2],
     /// Fields that matter are not known.
     pub(super) incomplete: bool,
+    /// The length of the response's body, as its head says.
+    pub(super) length: Option<u64>,
     /// How it has ended, where its request is still to come.
     pub(super) ending: Option<Ending>,
 }
@@ -48,6 +50,7 @@ impl Stream {
             status: None,
             messages: [Messages::default(); 2],
             incomplete: false,
+            length: None,
             ending: None,
         }
     }
@@ -57,8 +60,18 @@ impl Stream {
         path + self.request.as_ref().map_or(0, Request::weight)
     }
 
-    fn finish(mut self, side: Side, longest: usize, ending: Ending) -> Option<ParserEvent> {
+    /// Whether the whole body of the response came. curl does not wait for the empty frame that ends a
+    /// stream behind that: it closes.
+    fn has_all(&self) -> bool {
+        let body = self.response.as_ref().and_then(|response| response.body);
+        body.is_some() && body == self.length
+    }
+
+    fn finish(mut self, side: Side, longest: usize, mut ending: Ending) -> Option<ParserEvent> {
         let mut request = self.request.take()?;
+        if matches!(ending, Ending::Aborted { .. }) && self.has_all() {
+            ending = Ending::Complete;
+        }
         if self.incomplete {
             add(&mut request.notes, note::HEAD_UNKNOWN);
             match &mut self.response {
@@ -170,6 +183,7 @@ impl Streams {
             None => {
                 stream.incomplete |= status.is_none();
                 stream.response = Some(Response::new(status, now));
+                stream.length = head.length();
                 let content = head.get(b"content-type");
                 stream.is_call |= content.is_some_and(grpc::is_content_type);
             }

@@ -23,6 +23,13 @@ fn curl_nginx() {
     survives(DIRECTORY, "curl_nginx", http2::ENTRY.make);
 }
 
+/// The whole answer has come before the connection ends.
+#[test]
+fn closed_before_the_end_of_the_stream() {
+    check(DIRECTORY, "curl_unended", http2::ENTRY.make);
+    survives(DIRECTORY, "curl_unended", http2::ENTRY.make);
+}
+
 #[test]
 fn upgrade() {
     check(DIRECTORY, "upgrade_hypercorn", http1::ENTRY.make);
