@@ -2,6 +2,8 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod amqp;
+pub mod cursor;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -13,6 +15,7 @@ pub mod kafka;
 pub mod memcached;
 pub mod mongo;
 pub mod nats;
+pub mod open;
 pub mod pairs;
 pub mod postgres;
 pub mod recording;
@@ -129,6 +132,7 @@ pub const ALL: &[Entry] = &[
     http1::ENTRY,
     postgres::ENTRY,
     mongo::ENTRY,
+    amqp::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
     nats::ENTRY,
