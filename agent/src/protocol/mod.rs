@@ -14,6 +14,7 @@ pub mod http2;
 pub mod kafka;
 pub mod memcached;
 pub mod mongo;
+pub mod mqtt;
 pub mod nats;
 pub mod open;
 pub mod pairs;
@@ -21,6 +22,7 @@ pub mod postgres;
 pub mod recording;
 pub mod redis;
 pub mod sql;
+pub mod template;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -135,6 +137,7 @@ pub const ALL: &[Entry] = &[
     amqp::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
+    mqtt::ENTRY,
     nats::ENTRY,
     redis::ENTRY,
     memcached::ENTRY,
