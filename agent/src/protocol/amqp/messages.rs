@@ -34,14 +34,14 @@ impl Publish {
     }
 }
 
-/// A message that was delivered.
+/// A message that was delivered, or asked for.
 #[derive(Debug)]
 pub(super) struct Delivery {
     exchange: u64,
     pub(super) channel: u16,
     tag: u64,
     /// It ends with its last byte.
-    alone: bool,
+    pub(super) alone: bool,
     pub(super) told: Told,
     /// Its last byte has moved.
     pub(super) whole: bool,
@@ -102,7 +102,6 @@ pub(super) enum Content {
 pub(super) enum Of {
     Publish(u64),
     Delivery(u64),
-    Got(u64, Box<Told>),
     Nothing,
 }
 
@@ -112,7 +111,6 @@ impl Content {
             Self::Publish { publish, .. } => size_of::<Publish>() + publish.memory(),
             Self::Deliver { delivery, .. } => size_of::<Delivery>() + delivery.told.memory(),
             Self::Got(_, queue, got) => queue.len() + got.exchange.len() + got.key.len(),
-            Self::Body(Of::Got(_, told), _) => size_of::<Told>() + told.memory(),
             _ => 0,
         }
     }
@@ -399,7 +397,16 @@ impl State {
                     told.link(&context);
                 }
                 let exchange = self.numbers.start(side, &head, None, events);
-                Of::Got(exchange, Box::new(told))
+                self.deliveries.push_back(Delivery {
+                    exchange,
+                    channel,
+                    tag: got.tag,
+                    alone: true,
+                    told,
+                    whole: false,
+                });
+                self.bound(frame.last, events);
+                Of::Delivery(exchange)
             }
             Content::Nothing => Of::Nothing,
             // A header within a body: there is no such thing.
@@ -453,7 +460,6 @@ impl State {
                     events,
                 );
             }
-            Of::Got(exchange, told) => told.finish(exchange, Ending::Complete(moved), events),
             Of::Nothing => {}
         }
     }

@@ -287,7 +287,7 @@ impl State {
             self.early.clear();
             // What was on its way; the others still can be confirmed.
             self.end_publishes(|publish| publish.sent.is_none(), ending, events);
-            self.end_deliveries(|_| true, ending, events);
+            self.end_deliveries(|delivery| !delivery.alone, ending, events);
         } else {
             self.end_asked(|_| true, ending, false, events);
             self.end_publishes(|_| true, ending, events);

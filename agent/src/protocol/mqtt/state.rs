@@ -264,30 +264,39 @@ impl State {
             );
         } else if open.from_client {
             let id = open.id;
-            while let Some(at) = self.early.iter().position(|ack| ack.id == id) {
-                let Some(mut ack) = self.early.remove(at) else {
-                    return;
-                };
+            // One that meets nothing belongs to an earlier message, and is not kept again.
+            while let Some(at) = self.early.iter().position(|ack| ack.id == id)
+                && let Some(mut ack) = self.early.remove(at)
+            {
                 ack.moved.time = ack.moved.time.max(moved.time);
-                self.acknowledged(true, ack, events);
+                self.meets(true, ack, events);
             }
         }
     }
 
     /// A message of the client's, or one that was delivered to it, is acknowledged.
     fn acknowledged(&mut self, from_client: bool, ack: Ack, events: &mut Vec<ParserEvent>) {
+        if self.meets(from_client, ack, events)
+            || !from_client
+            || !self.aligned
+            || self.side() == Side::Server
+        {
+            return;
+        }
+        if self.early.len() >= self.limits.early {
+            self.early.pop_front();
+        }
+        self.early.push_back(ack);
+    }
+
+    /// Whether what is acknowledged is open.
+    fn meets(&mut self, from_client: bool, ack: Ack, events: &mut Vec<ParserEvent>) -> bool {
         let refused =
             self.version != Some(4) && self.version != Some(3) && ack.reason >= wire::ERROR;
         let mut open = self.messages.iter_mut();
         let open = open.find(|open| open.from_client == from_client && open.id == ack.id);
         let Some(open) = open else {
-            if from_client && self.aligned && self.side() == Side::Client {
-                if self.early.len() >= self.limits.early {
-                    self.early.pop_front();
-                }
-                self.early.push_back(ack);
-            }
-            return;
+            return false;
         };
         let is_last = match (ack.kind, open.qos) {
             (wire::PUBACK, 1) | (wire::PUBCOMP, 2) => true,
@@ -296,7 +305,7 @@ impl State {
             _ => false,
         };
         if !is_last {
-            return;
+            return true;
         }
         if refused {
             open.told.fail(ack.reason.to_string());
@@ -307,6 +316,7 @@ impl State {
             Ending::Complete(ack.moved),
             events,
         );
+        true
     }
 
     fn ask(

@@ -55,7 +55,7 @@ const HELLO: &str =
 #[test]
 fn acknowledgements() {
     // (what comes after the connection's beginning, what is told at the client)
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         // Sent again.
         (
             "c 2\\x05\\x00\\x01t\\x00\\x01\nc \\x3a\\x05\\x00\\x01t\\x00\\x01\ns @\\x02\\x00\\x01\n",
@@ -69,6 +69,11 @@ fn acknowledgements() {
         // Seen before what it acknowledges.
         (
             "s @\\x02\\x00\\x01\nc 2\\x05\\x00\\x01t\\x00\\x01\n",
+            &["publish t 4-4 Complete"],
+        ),
+        // Twice.
+        (
+            "s @\\x02\\x00\\x01@\\x02\\x00\\x01\nc 2\\x05\\x00\\x01t\\x00\\x01\n",
             &["publish t 4-4 Complete"],
         ),
         // Never.
