@@ -2,6 +2,8 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod amqp;
+pub mod cursor;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -12,12 +14,15 @@ pub mod http2;
 pub mod kafka;
 pub mod memcached;
 pub mod mongo;
+pub mod mqtt;
 pub mod nats;
+pub mod open;
 pub mod pairs;
 pub mod postgres;
 pub mod recording;
 pub mod redis;
 pub mod sql;
+pub mod template;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -128,6 +133,8 @@ pub const ALL: &[Entry] = &[
     http2::ENTRY,
     http1::ENTRY,
     postgres::ENTRY,
+    amqp::ENTRY,
+    mqtt::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,
