@@ -1,6 +1,8 @@
 //! Databases, caches and brokers: how each is started, with data that vanishes.
 
 mod kafka;
+mod mosquitto;
+mod rabbitmq;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -29,6 +31,10 @@ pub enum Server {
     Grpc,
     /// Kafka: a broker that is its own controller.
     Kafka,
+    /// RabbitMQ.
+    RabbitMq,
+    /// Mosquitto.
+    Mosquitto,
 }
 
 /// What the clients of PostgreSQL expect to find.
@@ -45,6 +51,8 @@ pub enum Running {
     Postgres(Postgres),
     /// A process, and the directory that it calls its own.
     Process(Process, TempDir),
+    /// RabbitMQ's node ends before the port mapper.
+    RabbitMq(Process, Process, TempDir),
 }
 
 impl Server {
@@ -58,6 +66,8 @@ impl Server {
             Self::Nats => &[Need::Program("nats-server")],
             Self::Grpc => &[Need::Python],
             Self::Kafka => kafka::NEEDS,
+            Self::RabbitMq => rabbitmq::NEEDS,
+            Self::Mosquitto => mosquitto::NEEDS,
         }
     }
 
@@ -73,9 +83,17 @@ impl Server {
             return Ok(Running::Postgres(postgres));
         }
         let directory = unprivileged_dir()?;
+        let mapper = match self {
+            Self::RabbitMq => Some(rabbitmq::port_mapper(stage, directory.path())?),
+            _ => None,
+        };
         let command = self.command(directory.path(), port)?;
         let process = stage.start(&format!("{self:?}"), command)?;
-        Ok(Running::Process(listening(process, port)?, directory))
+        let process = listening(process, port)?;
+        Ok(match mapper {
+            Some(mapper) => Running::RabbitMq(process, mapper, directory),
+            None => Running::Process(process, directory),
+        })
     }
 
     fn command(self, directory: &Path, port: u16) -> Result<Command> {
@@ -106,6 +124,8 @@ impl Server {
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
             Self::Kafka => kafka::command(directory, port)?,
+            Self::RabbitMq => rabbitmq::command(directory, port),
+            Self::Mosquitto => mosquitto::command(directory, port)?,
         })
     }
 }
