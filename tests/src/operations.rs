@@ -4,8 +4,8 @@
 //! A client prints a line of JSON for each operation that it has carried out: `name` is the span's that
 //! must come of it; `error` what its status says, if it is an error; `kind` (`client`, `producer`,
 //! `consumer`) and `attributes` what it must be and say besides, where that is known; `contexts`
-//! (`TRACE-SPAN`) what it must be linked to, or the child of; `ms` how long it took. Other lines are for
-//! people.
+//! (`TRACE-SPAN`) what it must be linked to, or the child of; `ms` how long it took; `served` (`false`) that
+//! the server has no span for it. Other lines are for people.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct Operation {
     /// Whether it is an error for the server, where that is not the same: conventions do not blame a
     /// server for its clients' mistakes.
     pub server_error: Option<bool>,
+    /// That the server has no span for it, where it is `false`: it handed a message over.
+    pub served: Option<bool>,
     /// Its kind.
     pub kind: Option<OperationKind>,
     /// Attributes that it has.
@@ -76,9 +78,12 @@ pub fn read(output: &str) -> Result<Vec<Operation>> {
 }
 
 impl Operation {
-    /// The same as the server's span must show it.
+    /// The same as the server's span must show it, if it has one.
     #[must_use]
-    pub fn at_server(&self) -> Self {
+    pub fn at_server(&self) -> Option<Self> {
+        if self.served == Some(false) {
+            return None;
+        }
         let mut served = self.clone();
         if let Some(error) = self.server_error {
             served.error = error.into();
@@ -89,7 +94,7 @@ impl Operation {
         }
         // They are the client's span's, which is its parent.
         served.contexts.clear();
-        served
+        Some(served)
     }
 
     fn is_error(&self) -> bool {

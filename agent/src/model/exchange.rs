@@ -27,6 +27,10 @@ pub enum Protocol {
     Kafka,
     /// The client protocol of NATS.
     Nats,
+    /// AMQP 0-9-1.
+    Amqp,
+    /// MQTT 3.1, 3.1.1 and 5.
+    Mqtt,
     /// FastCGI 1.0.
     FastCgi,
     /// DNS (RFC 1035), over UDP and TCP.
@@ -48,6 +52,8 @@ impl Protocol {
             Self::Mongo => "mongodb",
             Self::Kafka => "kafka",
             Self::Nats => "nats",
+            Self::Amqp => "amqp",
+            Self::Mqtt => "mqtt",
             Self::FastCgi => "fastcgi",
             Self::Dns => "dns",
         }

@@ -2,7 +2,9 @@
 //!
 //! A protocol is known by its content, never by a port. [`ALL`] lists what can be known.
 
+pub mod amqp;
 pub mod cassandra;
+pub mod cursor;
 pub mod dns;
 pub mod ending;
 pub mod fastcgi;
@@ -13,13 +15,16 @@ pub mod http2;
 pub mod kafka;
 pub mod memcached;
 pub mod mongo;
+pub mod mqtt;
 pub mod mysql;
 pub mod nats;
+pub mod open;
 pub mod pairs;
 pub mod postgres;
 pub mod recording;
 pub mod redis;
 pub mod sql;
+pub mod template;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -132,6 +137,8 @@ pub const ALL: &[Entry] = &[
     postgres::ENTRY,
     mysql::ENTRY,
     cassandra::ENTRY,
+    amqp::ENTRY,
+    mqtt::ENTRY,
     mongo::ENTRY,
     kafka::ENTRY,
     fastcgi::ENTRY,

@@ -3,6 +3,8 @@
 mod cassandra;
 mod kafka;
 mod mariadb;
+mod mosquitto;
+mod rabbitmq;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -41,6 +43,10 @@ pub enum Server {
     FastCgi,
     /// PHP, by FastCGI.
     Php,
+    /// RabbitMQ.
+    RabbitMq,
+    /// Mosquitto.
+    Mosquitto,
 }
 
 /// What the clients of PostgreSQL expect to find.
@@ -57,6 +63,8 @@ pub enum Running {
     Postgres(Postgres),
     /// A process, and the directory that it calls its own.
     Process(Process, TempDir),
+    /// RabbitMQ's node ends before the port mapper.
+    RabbitMq(Process, Process, TempDir),
 }
 
 impl Server {
@@ -75,6 +83,8 @@ impl Server {
             Self::Http2 => &[NGINX],
             Self::FastCgi => &[Need::Program("go")],
             Self::Php => &[Need::Program("php-fpm8.2")],
+            Self::RabbitMq => rabbitmq::NEEDS,
+            Self::Mosquitto => mosquitto::NEEDS,
         }
     }
 
@@ -93,13 +103,20 @@ impl Server {
             Self::Mariadb | Self::Cassandra => unprivileged_dir_in_memory()?,
             _ => unprivileged_dir()?,
         };
+        let mapper = match self {
+            Self::RabbitMq => Some(rabbitmq::port_mapper(stage, directory.path())?),
+            _ => None,
+        };
         let command = self.command(stage, directory.path(), port)?;
         let process = stage.start(&format!("{self:?}"), command)?;
         let process = listening(process, port)?;
         if self == Self::Cassandra {
             cassandra::ready(&process)?;
         }
-        Ok(Running::Process(process, directory))
+        Ok(match mapper {
+            Some(mapper) => Running::RabbitMq(process, mapper, directory),
+            None => Running::Process(process, directory),
+        })
     }
 
     fn command(self, stage: &Stage, directory: &Path, port: u16) -> Result<Command> {
@@ -151,6 +168,8 @@ impl Server {
                 php.args(["--nodaemonize", "--fpm-config"]).arg(settings);
                 php
             }
+            Self::RabbitMq => rabbitmq::command(directory, port),
+            Self::Mosquitto => mosquitto::command(directory, port)?,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Subjects: which of them are made for one answer only, and what others have in common.
 
+use crate::protocol::template::{self, is_id};
+
 /// How clients begin the subjects that they make for answers.
 const INBOX: &[u8] = b"_INBOX.";
 /// How JetStream is told what became of a message.
@@ -9,6 +11,8 @@ const NEXT: &[u8] = b"$JS.API.CONSUMER.MSG.NEXT.";
 /// JetStream's interface: what comes after these tokens names streams, consumers and filters.
 const API: &[u8] = b"$JS.API.";
 const API_TOKENS: usize = 4;
+/// As long are the ids that NATS makes.
+const OWN: usize = 22;
 
 /// Whether a subject was made for answers.
 pub(super) fn is_inbox(subject: &[u8]) -> bool {
@@ -42,29 +46,9 @@ pub(super) fn template(subject: &str) -> Option<String> {
         let end = subject.match_indices('.').nth(API_TOKENS - 1);
         return end.map(|(end, _)| subject[..end].to_owned());
     }
-    if !subject.split('.').any(is_id) {
-        return None;
-    }
-    let mut template = String::with_capacity(subject.len());
-    for token in subject.split('.') {
-        if !template.is_empty() {
-            template.push('.');
-        }
-        template.push_str(if is_id(token) { "*" } else { token });
-    }
-    Some(template)
-}
-
-/// Numbers; long tokens with digits among letters; what is as long as NATS's own ids, 22 characters.
-fn is_id(token: &str) -> bool {
-    const LONG: usize = 8;
-    const OWN: usize = 22;
-    let digits = token.bytes().filter(u8::is_ascii_digit).count();
-    match token.len() {
-        OWN.. => true,
-        LONG.. => digits >= 2,
-        length => digits == length,
-    }
+    // NATS's own ids need not have digits in them.
+    let is_id = |token: &str| token.len() >= OWN || is_id(token);
+    template::template(subject, '.', "*", is_id)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! NATS and Kafka.
+//! NATS, Kafka, RabbitMQ and Mosquitto.
 
 use clew_tests::Backend;
 use clew_tests::clients::Client;
@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(nats, kafka);
+on_both_backends!(nats, kafka, rabbitmq, mosquitto);
 
 /// What JetStream's client asks for to make streams and consumers.
 const MANAGING: &[&str] = &[
@@ -48,4 +48,17 @@ fn kafka(backend: Backend) {
     Case::new("kafka", Server::Kafka, 7821, &clients)
         .beside(FINDING)
         .check(backend);
+}
+
+fn rabbitmq(backend: Backend) {
+    let clients = [Client::Python("amqp.py", &[]), Client::Go("amqp_go", &[])];
+    Case::new("rabbitmq", Server::RabbitMq, 7831, &clients).check(backend);
+}
+
+fn mosquitto(backend: Backend) {
+    let clients = [
+        Client::Python("mqtt.py", &[]),
+        Client::Shell("mqtt.sh", "mosquitto_pub", &[]),
+    ];
+    Case::new("mosquitto", Server::Mosquitto, 7833, &clients).check(backend);
 }
