@@ -13,6 +13,7 @@ fn redis(backend: Backend) {
         Client::Python("redis_py.py", &["2"]),
         Client::Python("redis_py.py", &["3"]),
         Client::Node("redis_node.js", &[]),
+        Client::Shell("redis_cli.sh", "redis-cli", &[]),
     ];
     Case::new("redis", Server::Redis, 7811, &clients).check(backend);
 }
