@@ -16,7 +16,7 @@ use crate::{Namespace, Process};
 #[derive(Debug)]
 pub struct Postgres {
     // Ended before its directory is removed.
-    _server: Process,
+    server: Process,
     directory: TempDir,
     address: SocketAddr,
 }
@@ -71,7 +71,7 @@ impl Postgres {
         let mut server = Process::start("postgres", server, Some(namespace), directory.path())?;
         server.wait_listening(address, Self::START)?;
         let postgres = Self {
-            _server: server,
+            server,
             directory,
             address,
         };
@@ -84,6 +84,12 @@ impl Postgres {
             postgres.sql(Self::NAME, schema)?;
         }
         Ok(postgres)
+    }
+
+    /// The process that all others of the server are begun by.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// By its Unix socket, which is not what is traced where ports are.

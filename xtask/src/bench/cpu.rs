@@ -26,6 +26,20 @@ pub fn pin_self(processor: usize) -> Result<()> {
         .with_context(|| format!("moving to processor {processor}; two are needed"))
 }
 
+/// Keeps another process, all its threads and what it starts from now on, on one processor.
+///
+/// # Errors
+/// When it has ended.
+pub fn pin(pid: Pid, processor: usize) -> Result<()> {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--all-tasks", "--cpu-list", "--pid", &processor.to_string()]);
+    let output = taskset.arg(pid.to_string()).output();
+    let output = output.context("starting taskset (util-linux)")?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "taskset: {}", message.trim());
+    Ok(())
+}
+
 /// A command on one processor from its first instruction.
 pub fn pinned(processor: usize, program: &str) -> Command {
     let mut command = Command::new("taskset");
@@ -100,6 +114,20 @@ impl Family {
         Ok(Self(members))
     }
 
+    /// All of them.
+    pub fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.0.iter().copied()
+    }
+
+    /// Whether the command line of one has this word in it.
+    pub fn has(&self, word: &str) -> bool {
+        let line = |pid: &Pid| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let word = word.as_bytes();
+        self.0
+            .iter()
+            .any(|pid| memchr::memmem::find(&line(pid), word).is_some())
+    }
+
     /// The processor time that it has taken, its ended threads' included: to the nanosecond, where
     /// `/proc/<pid>/stat` counts hundredths of a second.
     ///
@@ -116,6 +144,21 @@ fn process_time(pid: Pid) -> Result<Duration> {
     Ok(time
         .with_context(|| format!("the processor time of process {pid}"))?
         .into())
+}
+
+/// The processor time of the children that a process has waited for, in ticks of 10 ms.
+///
+/// # Errors
+/// When it has ended.
+pub fn waited_for(pid: u32) -> Result<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // proc(5): cutime and cstime are the 16th and 17th field, and the name may have spaces in it.
+    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
+    let fields = rest.split_whitespace().skip(13).take(2);
+    let ticks = fields.map(|field| Ok(field.parse::<u32>()?));
+    let ticks: u32 = ticks.sum::<Result<u32>>()?;
+    Ok(TICK * ticks)
 }
 
 /// The processor time of one processor since boot, whoever took it. Counted in ticks of 10 ms, by

@@ -5,6 +5,7 @@ mod again;
 mod agent;
 mod cell;
 mod cpu;
+mod databases;
 mod document;
 mod fidelity;
 mod floor;
@@ -39,8 +40,11 @@ pub enum Bench {
     /// Whether sending contexts along harms anybody: throughput, latency, failed requests and resets,
     /// in each way and without Clew, in turn. Needs two processors and root.
     Harm(harm::Options),
+    /// What Redis and PostgreSQL pay for being traced: without Clew, with empty programs on the same
+    /// hooks, and with Clew, in turn. Needs two processors and root.
+    Databases(databases::Options),
     /// What it costs to parse an exchange of each protocol, from recordings of real connections.
-    Protocols,
+    Protocols(protocols::Options),
 }
 
 /// Measures.
@@ -53,6 +57,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Fidelity(options) => fidelity::fidelity(options),
         Bench::Hosts(options) => hosts::hosts(options),
         Bench::Harm(options) => harm::harm(options),
-        Bench::Protocols => protocols::protocols(),
+        Bench::Databases(options) => databases::databases(options),
+        Bench::Protocols(options) => protocols::protocols(options),
     }
 }
