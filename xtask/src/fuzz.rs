@@ -3,10 +3,13 @@
 //! no unsafe code, and fails by panics, assertions, time and memory, which libFuzzer sees.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{command, workspace};
 
@@ -42,27 +45,36 @@ pub fn fuzz(seconds: u32) -> Result<()> {
             .current_dir(&fuzz),
     )?;
 
-    for target in targets {
-        let file = target.context("listing the fuzz targets")?.path();
+    let files: Vec<PathBuf> = targets
+        .map(|target| Ok(target.context("listing the fuzz targets")?.path()))
+        .collect::<Result<_>>()?;
+    let fuzz_one = |file: &Path| {
         let Some(name) = file.file_stem().and_then(|stem| stem.to_str()) else {
-            continue;
+            return Ok(());
         };
         let binary = target_dir.join(&triple).join("release").join(name);
-        run(
-            &binary,
-            name,
-            &[
-                fuzz.join("corpus-seed").join(name),
-                workspace::root()
-                    .join("agent/src/protocol")
-                    .join(name)
-                    .join("recordings"),
-            ],
-            &target_dir.join(name),
-            seconds,
-        )?;
-    }
-    Ok(())
+        let protocols = workspace::root().join("agent/src/protocol");
+        let seeds = [
+            fuzz.join("corpus-seed").join(name),
+            protocols.join(name).join("recordings"),
+        ];
+        run(&binary, name, &seeds, &target_dir.join(name), seconds)
+    };
+    // Each takes one processor.
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            fuzz_one(file)?;
+        }
+        Ok(())
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a thread panicked")))
+    })
 }
 
 fn run(binary: &Path, name: &str, seeds: &[PathBuf], work: &Path, seconds: u32) -> Result<()> {
