@@ -59,7 +59,7 @@ impl Http1 {
                         response.moved(0, now);
                     }
                     if over {
-                        self.response_over(events);
+                        self.unframed_over(0, events);
                     }
                 }
             }
@@ -99,7 +99,7 @@ impl Http1 {
             return self.response_lane().seek();
         };
         if raw.after_unframed {
-            self.response_over(events);
+            self.unframed_over(1, events);
         }
         // Interim responses (RFC 9110, 15.2) announce a final one, except for the switch.
         if line
@@ -193,6 +193,15 @@ impl Http1 {
         }
         self.exchanges.ignoring = false;
         self.settle(events);
+    }
+
+    /// The bytes end among which the end of a response was not seen. There may have been whole
+    /// responses too: if more than `known` requests are left, whose answer is next nobody knows.
+    fn unframed_over(&mut self, known: usize, events: &mut Vec<ParserEvent>) {
+        self.response_over(events);
+        if self.exchanges.open.len() > known {
+            self.exchanges.lose(0, note::RESPONSE_HEAD_UNSEEN, events);
+        }
     }
 
     /// Ends a response whose end was not seen, because something came that follows it.

@@ -137,6 +137,38 @@ fn chunk_sizes_beyond_the_cap() {
     );
 }
 
+/// Of what was read at once only the beginning is known: whole responses may be behind it.
+#[test]
+fn responses_among_bytes_beyond_the_cap() {
+    let part = "out hidden=10: HTTP/1.1 200 OK|Content-Length: 30||01234
+                out hidden=300: 01234
+                out: HTTP/1.1 200 OK|Content-Length: 0||
+                end local";
+    check(
+        &format!(
+            "in: GET /a HTTP/1.1||GET /b HTTP/1.1||GET /c HTTP/1.1||GET /d HTTP/1.1||\n{part}"
+        ),
+        "0 server @0 1..3 complete GET /a 200 res=30
+         1 server @19 1..3 lost GET /b - (response head not captured)
+         2 server @38 1..1 lost GET /c - (response head not captured)
+         3 server @57 1..1 lost GET /d - (response head not captured)",
+    );
+    // Who is left alone is answered.
+    check(
+        &format!("in: GET /a HTTP/1.1||GET /b HTTP/1.1||GET /c HTTP/1.1||\n{part}"),
+        "0 server @0 1..3 complete GET /a 200 res=30
+         1 server @19 1..3 lost GET /b - (response head not captured)
+         2 server @38 1..4 complete GET /c 200 res=0",
+    );
+    check(
+        "in: GET /a HTTP/1.1||GET /b HTTP/1.1||
+         out hidden=300: HTTP/1.1 200 OK|Transfer-Encoding: chunked||64|
+         out: HTTP/1.1 404 Not Found|Content-Length: 0||",
+        "0 server @0 1..2 complete GET /a 200 (end of response inferred)
+         1 server @19 1..3 complete GET /b 404 res=0",
+    );
+}
+
 #[test]
 fn nothing_captured() {
     check(
