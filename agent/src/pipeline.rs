@@ -203,9 +203,19 @@ impl Pipeline {
                 out,
                 ..
             } = self;
+            let since = kernel.since;
             let handled = kernel.next_record(|record| {
                 bytes += record.len() as u64;
                 match decode(record) {
+                    Some(KernelEvent::Chunk(chunk, _)) if chunk.time < since.0 => {}
+                    Some(KernelEvent::ConnectionOpened {
+                        mut connection,
+                        own,
+                        socket,
+                    }) => {
+                        connection.from_start &= connection.time >= since;
+                        ingest.opened(connection, own, socket, host, stitcher, out);
+                    }
                     Some(event) => handle(event, ingest, stitcher, host, out),
                     None => metrics.drop(Drop::BadRecord, 1),
                 }
