@@ -238,7 +238,12 @@ mod tests {
             (b"\0\0", 2, false),
         ];
         for (seen, length, expected) in cases {
-            assert_eq!(is_message(seen, length), expected, "{}", seen.escape_ascii());
+            assert_eq!(
+                is_message(seen, length),
+                expected,
+                "{}",
+                seen.escape_ascii()
+            );
         }
     }
 
