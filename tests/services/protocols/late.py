@@ -1,8 +1,8 @@
 """One kept connection that is busy before, while and after an agent starts: late.py PROTOCOL PORT FILE.
 
-Says `started` when it is busy. When FILE appears it goes on for SURE more turns, and then does what can be
-told from all before by its name: of this it prints a line of JSON for each operation. Last comes a line
-`before` with how often it did what, all in all and since FILE appeared.
+Says `started` when it is busy. When FILE appears it goes on for LEARN and SURE more turns, and then does what
+can be told from all before by its name: of this it prints a line of JSON for each operation. Last comes a
+line `before` with how often it did what, all in all and in the SURE turns.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ import time
 
 sys.path.pop(0)  # Files beside this one have libraries' names.
 
+# In protocols whose answers do not say what they answer, it takes some turns until that is known.
+LEARN = 8
 SURE = 20
 LARGE = "x" * 20_000
 
@@ -354,7 +356,8 @@ class Grpc:
 
     def before(self, turn):
         self.unary(b"x" * (10_000 if turn % 3 == 0 else 10))
-        return ["clew.test.Echo/Unary"]
+        # Which method it is was said long ago.
+        return ["grpc"]
 
     def marked(self):
         path = f"/{self.SERVICE}/".__add__
@@ -376,14 +379,13 @@ def main():
     name, port, told = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     client = next(each for each in PROTOCOLS if each.__name__.lower() == name)(port)
     done, sure = collections.Counter(), collections.Counter()
-    turn, left = 0, SURE
-    while left:
-        goes_on = os.path.exists(told)
+    turn, last = 0, 0
+    while last < LEARN + SURE:
+        last += last > 0 or os.path.exists(told)
         names = client.before(turn)
         done.update(names)
-        if goes_on:
+        if last > LEARN:
             sure.update(names)
-            left -= 1
         if turn == 50:
             print("started", flush=True)
         turn += 1

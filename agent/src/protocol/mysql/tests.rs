@@ -139,8 +139,8 @@ fn heads_by_themselves_on_a_connection_joined_late() {
     for piece in late {
         let mut head = piece.clone();
         let mut rest = piece.clone();
-        if piece.from_client && piece.data.len() > packets::HEAD {
-            rest.data = head.data.split_off(packets::HEAD);
+        if piece.from_client && piece.data.len() > HEAD {
+            rest.data = head.data.split_off(HEAD);
             rest.gap = 0;
             head.hidden = 0;
             split.push(head);
