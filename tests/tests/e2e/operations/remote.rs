@@ -13,6 +13,7 @@ fn grpc(backend: Backend) {
     let clients = [
         Client::Python("grpc_client.py", &[]),
         Client::Go("grpc_go", &[]),
+        Client::Java("Grpc.java", "grpc", &[]),
     ];
     Case::new("grpc", Server::Grpc, 7819, &clients).check(backend);
 }
