@@ -252,6 +252,27 @@ class Nats:
             log("request late.nobody", "503")
 
 
+class Kafka:
+    def __init__(self, port):
+        import kafka
+
+        self.producer = kafka.KafkaProducer(bootstrap_servers=f"127.0.0.1:{port}")
+        self.send("late-before", b"first")
+
+    def send(self, topic, value):
+        self.producer.send(topic, value).get(10)
+
+    def before(self, turn):
+        self.send("late-before", LARGE.encode() if turn % 3 == 1 else b"small")
+        return ["send late-before"]
+
+    def marked(self):
+        for value in [b"one", LARGE.encode(), b"three"]:
+            self.send("late-marked", value)
+            log("send late-marked", kind="producer")
+        self.producer.close()
+
+
 class Http1:
     def __init__(self, port):
         import http.client
@@ -372,7 +393,7 @@ class Grpc:
                 log(f"{self.SERVICE}/Fail", error.code().name, server_error=False)
 
 
-PROTOCOLS = [Redis, Memcached, Postgres, Mariadb, Nats, Http1, Http2, Grpc]
+PROTOCOLS = [Redis, Memcached, Postgres, Mariadb, Nats, Kafka, Http1, Http2, Grpc]
 
 
 def main():
