@@ -203,10 +203,15 @@ impl Pipeline {
                 out,
                 ..
             } = self;
+            let since = kernel.since;
             let handled = kernel.next_record(|record| {
                 bytes += record.len() as u64;
                 match decode(record) {
-                    Some(event) => handle(event, ingest, stitcher, host, out),
+                    Some(event) => {
+                        if let Some(event) = after(since, event) {
+                            handle(event, ingest, stitcher, host, out);
+                        }
+                    }
                     None => metrics.drop(Drop::BadRecord, 1),
                 }
             });
@@ -392,6 +397,27 @@ fn running_processes() -> Vec<u32> {
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+/// Leaves out what was seen before all kernel programs ran: a request, say, whose response was not. What
+/// has begun before is older than the agent, therefore.
+fn after(since: Timestamp, event: KernelEvent<'_>) -> Option<KernelEvent<'_>> {
+    match event {
+        KernelEvent::Chunk(chunk, _) if chunk.time < since.0 => None,
+        KernelEvent::ConnectionOpened {
+            mut connection,
+            own,
+            socket,
+        } => {
+            connection.from_start &= connection.time >= since;
+            Some(KernelEvent::ConnectionOpened {
+                connection,
+                own,
+                socket,
+            })
+        }
+        other => Some(other),
+    }
 }
 
 fn handle(

@@ -38,6 +38,7 @@ pub struct Stage {
 enum AgentOf {
     All(&'static Agent),
     Test(Box<Agent>),
+    Nobody,
 }
 
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Deref for AgentOf {
         match self {
             Self::All(agent) => agent,
             Self::Test(agent) => agent,
+            Self::Nobody => panic!("this stage has no agent"),
         }
     }
 }
@@ -82,6 +84,17 @@ impl Stage {
         }
         let turn = Turn::SideBySide(TURN.read().unwrap_or_else(PoisonError::into_inner));
         Some(Self::with_own_agent(test, backend, arguments, turn))
+    }
+
+    /// A stage without an agent, side by side with other tests: for those that start one later.
+    /// [`Stage::agent`], and whatever asks for its spans, panics.
+    #[must_use]
+    pub fn without_agent(test: &str, backend: Backend, needs: &[Need]) -> Option<Self> {
+        if !require::met(test, needs) {
+            return None;
+        }
+        let turn = Turn::SideBySide(TURN.read().unwrap_or_else(PoisonError::into_inner));
+        Some(Self::new(test, backend, AgentOf::Nobody, turn))
     }
 
     /// A stage with an agent of its own, while no other test runs: for load that takes all of the

@@ -28,6 +28,8 @@ const DATAGRAM_TRIES: u32 = 3;
 const HELD_BYTES_MAX: usize = 8 << 10;
 /// Chunks of it.
 const HELD_CHUNKS_MAX: usize = 64;
+/// The longest head of a message that a program reads by itself, before the rest.
+const HEAD_MAX: u64 = 16;
 /// Chunks after which the kernel is told that the connection is wanted, so that it stops asking.
 /// A connection with fewer is not worth the system call.
 const CONFIRM_AFTER: u32 = 8;
@@ -320,7 +322,7 @@ impl Tracked {
                 length += before_length;
             }
         }
-        let sample = Sample {
+        let mut sample = Sample {
             direction: chunk.direction,
             sender: match (self.connection.role, chunk.direction) {
                 (Role::Connected, Direction::Sent) | (Role::Accepted, Direction::Received) => {
@@ -335,10 +337,20 @@ impl Tracked {
             bytes: &bytes,
             length,
         };
-        let (found, most_tries) = match self.connection.address.has_datagrams() {
+        let (mut found, most_tries) = match self.connection.address.has_datagrams() {
             true => (protocol::identify_datagram(&sample), DATAGRAM_TRIES),
             false => (protocol::identify(&sample), LATE_TRIES),
         };
+        if !from_start && !self.connection.address.has_datagrams() {
+            // Nor does the rest of a message say much whose head was read by itself.
+            held.retain(|held| found.is_err() && held.direction == chunk.direction);
+            if let Some(head) = held.first().filter(|_| chunk.gap == 0) {
+                let joined = [&head.data, chunk.data].concat();
+                sample.bytes = &joined;
+                sample.length += head.length;
+                found = protocol::identify(&sample);
+            }
+        }
         match found {
             Ok(entry) => {
                 let mut parser = (entry.make)(&self.connection, settings);
@@ -357,7 +369,12 @@ impl Tracked {
                 }
             }
             Err(_) if from_start || *tries >= most_tries => self.give_up(metrics),
-            Err(_) => {}
+            Err(_) => {
+                held.clear();
+                if chunk.length <= HEAD_MAX && chunk.data.len() as u64 == chunk.length {
+                    held.push(Held::of(chunk));
+                }
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use clew_common::{event::CAPTURE_MAX, offsets::Offsets};
 use thiserror::Error;
 use tracing::debug;
 
-use crate::sample::Sampler;
+use crate::{clock, model::Timestamp, sample::Sampler};
 
 use self::btf::{Btf, BtfError};
 pub use self::{
@@ -101,6 +101,9 @@ pub struct Kernel {
     pub programs: Vec<ProgramReport>,
     /// Verdicts and exclusions.
     pub controls: Controls,
+    /// Since when all of them run. What some saw before is not the whole: a request, say, and not its
+    /// response.
+    pub since: Timestamp,
     /// The programs that insert headers, or why there are none; `None` where none were wanted.
     pub headers: Option<Result<Headers, HeadersError>>,
     counters: KernelCounters,
@@ -175,6 +178,7 @@ impl Kernel {
             backend,
             programs,
             controls,
+            since: clock::now(),
             headers: None,
             counters,
             logger,

@@ -58,6 +58,19 @@ pub(super) fn is_content_type(value: &[u8]) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// Whether data begins with a message, as hardly any other body does.
+pub(super) fn is_message(seen: &[u8], whole: u64) -> bool {
+    /// What libraries accept, unless they are told to take more.
+    const USUAL_MAX: u32 = 4 << 20;
+    let Some(&[0 | 1, length @ ..]) = seen.first_chunk::<5>() else {
+        return false;
+    };
+    let message = u32::from_be_bytes(length);
+    // Another may follow, or it goes on in the next frame.
+    let after = usize::try_from(message).map_or(usize::MAX, |message| message.saturating_add(5));
+    message <= USUAL_MAX && (after as u64 >= whole || seen.get(after).is_none_or(|&byte| byte <= 1))
+}
+
 /// Counts the messages that went one way: each has a length before it, and frames of HTTP/2 say nothing
 /// about where one begins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -209,6 +222,28 @@ mod tests {
             ("application/json", false),
         ] {
             assert_eq!(is_content_type(value.as_bytes()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn bodies() {
+        let cases: [(&[u8], u64, bool); 8] = [
+            (b"\0\0\0\0\x02hi", 7, true),
+            (b"\x01\0\0\0\x02hi\0\0\0\0\0", 12, true),
+            (b"\0\0\x01\0\0hi", 7, true),
+            (b"\0\0\0\0\0", 5, true),
+            (b"\0\0\0\0\x02hi there", 13, false),
+            (b"\0\xff\0\0\0", 5, false),
+            (b"{\"a\": 1}", 8, false),
+            (b"\0\0", 2, false),
+        ];
+        for (seen, length, expected) in cases {
+            assert_eq!(
+                is_message(seen, length),
+                expected,
+                "{}",
+                seen.escape_ascii()
+            );
         }
     }
 

@@ -9,7 +9,8 @@
 //! - **A connection that is joined late, or bytes that were lost**: frames are found again at a chunk
 //!   that begins with some. Fields that are in the part of the dynamic table that was missed are unknown
 //!   until they are sent again. An exchange of which the method, the path, or the status is unknown is
-//!   told as far as it is known, as [`Outcome::Lost`](crate::model::Outcome::Lost).
+//!   told as far as it is known, as [`Outcome::Lost`](crate::model::Outcome::Lost). That it is a call of gRPC
+//!   is seen by its first message or by its trailers then.
 //! - **Lost responses** may have been those of any stream that was open: all these end as lost. Lost
 //!   requests do no harm to those that are known.
 //! - **A response before its request** (the events of loopback traffic are not always in the order of

@@ -78,6 +78,7 @@ impl Streams {
             carried: None,
         }));
         stream.is_call |= content.is_some_and(grpc::is_content_type);
+        stream.may_be_call = head.incomplete && content.is_none() && method == Some("POST");
         // CONNECT has no path (section 8.5); what it is for is not needed to name it.
         let whole = method == Some("CONNECT") || path.is_some() && method.is_some();
         stream.incomplete |= !whole || head.incomplete && content.is_none();

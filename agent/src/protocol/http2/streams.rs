@@ -25,6 +25,8 @@ pub(super) struct Stream {
     pub(super) response: Option<Response>,
     /// It is a call of gRPC.
     pub(super) is_call: bool,
+    /// It may be one: what it is was said in fields that are not known.
+    pub(super) may_be_call: bool,
     /// `:path`, where it may be needed to name a call.
     pub(super) path: Option<Box<str>>,
     /// `grpc-status`.
@@ -46,6 +48,7 @@ impl Stream {
             request: None,
             response: None,
             is_call: false,
+            may_be_call: false,
             path: None,
             status: None,
             messages: [Messages::default(); 2],
@@ -134,7 +137,9 @@ impl Streams {
     pub(super) fn wants_data(&self, direction: Direction, id: u32, length: u64) -> bool {
         let which = usize::from(self.requests != Some(direction));
         let stream = self.open.iter().find(|stream| stream.id == id);
-        stream.is_some_and(|stream| stream.is_call && stream.messages[which].needs(length))
+        stream.is_some_and(|stream| {
+            (stream.is_call || stream.may_be_call) && stream.messages[which].needs(length)
+        })
     }
 
     /// A header block, of whichever kind.
@@ -192,6 +197,7 @@ impl Streams {
         }
         if let Some(status) = head.number(b"grpc-status") {
             stream.status = Some(status);
+            stream.is_call = true;
         } else if ends && stream.is_call {
             stream.incomplete |= head.incomplete;
         }
@@ -215,6 +221,9 @@ impl Streams {
     ) {
         let is_request = self.requests == Some(direction);
         let Some(stream) = self.find(id) else { return };
+        if is_request && length > 0 && std::mem::take(&mut stream.may_be_call) {
+            stream.is_call |= grpc::is_message(seen, length);
+        }
         stream.messages[usize::from(!is_request)].take(seen, length);
         if !is_request {
             if let Some(response) = &mut stream.response {

@@ -11,14 +11,21 @@ use super::statements::{NAME_MAX, used};
 use super::{Mysql, note};
 
 impl Mysql {
-    pub(super) fn front_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
+    /// `begins`: it is known to begin a command.
+    pub(super) fn front_chunk(
+        &mut self,
+        chunk: &Chunk<'_>,
+        begins: bool,
+        events: &mut Vec<ParserEvent>,
+    ) {
         let (length, now) = (chunk.length, Moved::of(chunk));
         if chunk.gap > 0 && self.front.is_lost() && !self.takes_file() {
             self.front_lost(now, events);
         }
         let file = self.takes_file();
-        self.front
-            .chunk(chunk, |bytes| !file && packets::is_front(bytes, length));
+        self.front.chunk(chunk, |bytes| {
+            begins || !file && packets::is_front(bytes, length)
+        });
         loop {
             let wanted = self.settings.limits.message.saturating_sub(HEAD);
             // Taken out, so that the rest can be used beside the frame.

@@ -32,12 +32,14 @@ mod tests;
 use std::collections::VecDeque;
 
 use crate::model::{
-    Chunk, Connection, ConnectionEnd, Direction, Note, ParserEvent, Protocol, Role, Side,
+    Chunk, Connection, ConnectionEnd, ConnectionId, Direction, Note, ParserEvent, Protocol, Role,
+    Side,
 };
 
 use super::frames::{Frames, Moved};
 use super::{Entry, Parser, Settings, Wants, ending};
 use exchanges::{Exchanges, Expect};
+use packets::HEAD;
 use statements::Statements;
 
 pub use packets::likeness;
@@ -75,6 +77,9 @@ pub struct Mysql {
     /// What the server sent before the command that it answers was seen.
     early: VecDeque<Early>,
     early_size: usize,
+    /// Four bytes that came by themselves, where the place is lost: a command's head, perhaps. Servers read
+    /// that first.
+    head: Option<(Direction, Early)>,
     /// The server's next chunk begins an answer, although the place is lost.
     resumes: bool,
     /// When the server's last byte moved, and whether it has been silent since the last command.
@@ -96,6 +101,31 @@ struct Early {
     gap: u64,
     length: u64,
     moved: Moved,
+}
+
+impl Early {
+    fn of(chunk: &Chunk<'_>) -> Self {
+        Self {
+            data: chunk.data.into(),
+            position: chunk.position,
+            gap: chunk.gap,
+            length: chunk.length,
+            moved: Moved::of(chunk),
+        }
+    }
+
+    fn chunk(&self, direction: Direction) -> Chunk<'_> {
+        Chunk {
+            connection: ConnectionId(0),
+            direction,
+            position: self.position,
+            gap: self.gap,
+            length: self.length,
+            data: &self.data,
+            time: self.moved.time,
+            task: self.moved.task,
+        }
+    }
 }
 
 impl Mysql {
@@ -123,6 +153,7 @@ impl Mysql {
             aligned: from_start,
             early: VecDeque::new(),
             early_size: 0,
+            head: None,
             resumes: false,
             back_moved: Moved::default(),
             quiet: true,
@@ -199,17 +230,7 @@ impl Mysql {
                 return;
             };
             self.early_size -= early.data.len();
-            let connection = crate::model::ConnectionId(0);
-            let chunk = Chunk {
-                connection,
-                direction: Direction::Received,
-                position: early.position,
-                gap: early.gap,
-                length: early.length,
-                data: &early.data,
-                time: early.moved.time,
-                task: early.moved.task,
-            };
+            let chunk = early.chunk(Direction::Received);
             self.back_chunk(&chunk, events);
         }
     }
@@ -221,13 +242,22 @@ impl Mysql {
             return self.lose(note::BYTES_LOST, Moved::of(chunk), events);
         }
         self.early_size += chunk.data.len();
-        self.early.push_back(Early {
-            data: chunk.data.into(),
-            position: chunk.position,
-            gap: chunk.gap,
-            length: chunk.length,
-            moved: Moved::of(chunk),
-        });
+        self.early.push_back(Early::of(chunk));
+    }
+
+    /// Where the place is lost, and a command's head has come by itself: whether that is the head that was
+    /// held, and this the rest.
+    fn completes_head(&mut self, chunk: &Chunk<'_>) -> Option<Early> {
+        let (_, head) = self.head.take_if(|(of, _)| *of == chunk.direction)?;
+        let command = [&head.data, chunk.data].concat();
+        let length = head.length + chunk.length;
+        (chunk.gap == 0 && packets::is_front(&command, length)).then_some(head)
+    }
+
+    fn may_be_head(&self, chunk: &Chunk<'_>) -> bool {
+        let head = HEAD as u64 == chunk.length && chunk.data.len() == HEAD && chunk.data[3] == 0;
+        let front = self.requests.is_none_or(|front| front == chunk.direction);
+        head && front && self.front.is_lost()
     }
 
     fn find_side(&mut self, chunk: &Chunk<'_>) -> Option<Direction> {
@@ -255,11 +285,19 @@ impl Parser for Mysql {
         if self.nothing {
             return;
         }
+        if let Some(head) = self.completes_head(chunk) {
+            self.requests = Some(chunk.direction);
+            self.exchanges.side = side(chunk.direction);
+            self.front_chunk(&head.chunk(chunk.direction), true, events);
+        } else if self.may_be_head(chunk) {
+            self.head = Some((chunk.direction, Early::of(chunk)));
+            return;
+        }
         let Some(requests) = self.find_side(chunk) else {
             return;
         };
         if chunk.direction == requests {
-            self.front_chunk(chunk, events);
+            self.front_chunk(chunk, false, events);
         } else if self.waits() && !(self.back.is_at_boundary() && self.early.is_empty()) {
             self.keep_early(chunk, events);
         } else {

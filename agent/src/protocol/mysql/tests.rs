@@ -124,3 +124,35 @@ fn closed_to_us() {
         }
     }
 }
+
+/// MariaDB's server reads a command's head by itself.
+#[test]
+fn heads_by_themselves_on_a_connection_joined_late() {
+    let path = format!(
+        "{}/{RECORDINGS}/pymysql_simple.txt",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(path).unwrap();
+    let pieces = crate::protocol::recording::parse(&text).unwrap();
+    let late = &pieces[pieces.len() / 3..];
+    let mut split = Vec::new();
+    for piece in late {
+        let mut head = piece.clone();
+        let mut rest = piece.clone();
+        if piece.from_client && piece.data.len() > HEAD {
+            rest.data = head.data.split_off(HEAD);
+            rest.gap = 0;
+            head.hidden = 0;
+            split.push(head);
+        }
+        split.push(rest);
+    }
+    let names = |pieces| {
+        let exchanges = testing::play(pieces, Side::Server, false, ENTRY.make);
+        let names = exchanges.into_iter().map(|(_, finished)| finished.name);
+        names.collect::<Vec<_>>()
+    };
+    let whole = names(late);
+    assert!(whole.len() > 4, "{whole:?}");
+    assert_eq!(names(&split), whole);
+}

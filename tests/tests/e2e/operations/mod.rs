@@ -3,6 +3,7 @@
 
 mod caches;
 mod databases;
+mod late;
 mod messages;
 mod remote;
 

@@ -1,0 +1,155 @@
+//! The agent starts in the midst of connections that are in use: it soon tells all, and nothing that was
+//! not.
+
+use std::collections::BTreeMap;
+
+use clew_testbed::{Deadline, Process};
+use clew_tests::operations::{self, Operation};
+use clew_tests::require::Need;
+use clew_tests::servers::Server;
+use clew_tests::service::python_program;
+use clew_tests::{Agent, Backend, Kind, Span, Stage, report};
+
+on_both_backends!(
+    redis, memcached, postgres, mariadb, nats, kafka, http1, http2, grpc
+);
+
+fn redis(backend: Backend) {
+    Late::new("redis", Server::Redis, 7911).check(backend);
+}
+
+fn memcached(backend: Backend) {
+    Late::new("memcached", Server::Memcached, 7913).check(backend);
+}
+
+fn postgres(backend: Backend) {
+    Late::new("postgres", Server::Postgres, 7915).check(backend);
+}
+
+fn mariadb(backend: Backend) {
+    Late::new("mariadb", Server::Mariadb, 7917).check(backend);
+}
+
+fn nats(backend: Backend) {
+    Late::new("nats", Server::Nats, 7919).check(backend);
+}
+
+fn kafka(backend: Backend) {
+    let case = Late::new("kafka", Server::Kafka, 7927);
+    // It asks for the topic's first, at any time.
+    let unasked = &["Metadata"];
+    Late { unasked, ..case }.check(backend);
+}
+
+fn http1(backend: Backend) {
+    // Its server of HTTP/1 is the one behind.
+    let case = Late::new("http1", Server::Http2, 7921);
+    Late { behind: 1, ..case }.check(backend);
+}
+
+fn http2(backend: Backend) {
+    Late::new("http2", Server::Http2, 7923).check(backend);
+}
+
+fn grpc(backend: Backend) {
+    Late::new("grpc", Server::Grpc, 7925).check(backend);
+}
+
+/// A client that is busy on one connection, and its server.
+#[derive(Clone, Copy)]
+struct Late {
+    protocol: &'static str,
+    server: Server,
+    port: u16,
+    /// How far behind the server's port the one is that the client uses.
+    behind: u16,
+    /// Names of spans that the client does not log.
+    unasked: &'static [&'static str],
+}
+
+/// How often a client did something, all in all and when the agent must have seen it.
+type Before = BTreeMap<String, [usize; 2]>;
+
+impl Late {
+    const fn new(protocol: &'static str, server: Server, port: u16) -> Self {
+        Self {
+            protocol,
+            server,
+            port,
+            behind: 0,
+            unasked: &[],
+        }
+    }
+
+    fn check(self, backend: Backend) {
+        let test = format!("late {}", self.protocol);
+        let mut needs = self.server.needs().to_vec();
+        needs.push(Need::Python);
+        let Some(stage) = Stage::without_agent(&test, backend, &needs) else {
+            return;
+        };
+        let port = self.port + if backend == Backend::Socket { 0 } else { 50 };
+        let _server = self.server.start(&stage, port).unwrap();
+        let port = (port + self.behind).to_string();
+        let told = stage.directory().join("told");
+        let arguments = [self.protocol, &port, &told.display().to_string()];
+        let client = python_program("protocols/late.py", &arguments).unwrap();
+        let mut client = stage.start("client", client).unwrap();
+        wait_for("started", &client);
+        let agent = Agent::start(backend, &["--include-port", &port]).unwrap();
+        std::fs::write(&told, "").unwrap();
+        let status = client.wait(Stage::SOON).unwrap();
+        let output = client.output();
+        assert!(status.success(), "{test}: {output}");
+
+        let marked = operations::read(&output).unwrap();
+        let before = before(&output);
+        let served: Vec<Operation> = marked.iter().filter_map(Operation::at_server).collect();
+        let of_marked =
+            |span: &Span| !before.contains_key(&span.name) && !self.unasked.contains(&&*span.name);
+        let wanted = marked.len() + served.len();
+        let _what_is_missing_shows = Deadline::after(Stage::SOON)
+            .poll(|| (agent.spans().all(of_marked).len() >= wanted).then_some(()));
+        let (servers, clients): (Vec<Span>, Vec<Span>) = agent
+            .spans()
+            .all(|span| !self.unasked.contains(&&*span.name))
+            .into_iter()
+            .partition(|span| span.kind == Kind::Server);
+        report(&format!(
+            "{test}, {backend:?}: {} marked operations after {} others, {} and {} spans",
+            marked.len(),
+            before.values().map(|[all, _]| all).sum::<usize>(),
+            clients.len(),
+            servers.len(),
+        ));
+        for (side, marked, spans) in [("client", &marked, clients), ("server", &served, servers)] {
+            let (new, old): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(of_marked);
+            let differences = operations::differences(marked, &new);
+            assert!(differences.is_empty(), "{test}, {side}: {differences:#?}");
+            // A broker has none for what it delivers.
+            let has = |name: &str| side == "client" || !name.starts_with("process ");
+            for (name, &[all, sure]) in before.iter().filter(|(name, _)| has(name)) {
+                let of_name = || old.iter().filter(|span| span.name == *name);
+                let wrong = of_name().find(|span| span.error);
+                assert!(wrong.is_none(), "{test}, {side}: {wrong:#?}");
+                let found = of_name().count();
+                let right = sure..=all;
+                assert!(
+                    right.contains(&found),
+                    "{test}, {side}: {found} × {name}, of {right:?}"
+                );
+            }
+        }
+    }
+}
+
+fn wait_for(words: &str, client: &Process) {
+    let has_said = || client.output().contains(words).then_some(());
+    let said = Deadline::after(Stage::SOON).poll(has_said);
+    assert!(said.is_some(), "{}", client.output());
+}
+
+fn before(output: &str) -> Before {
+    let line = output.lines().find_map(|line| line.strip_prefix("before "));
+    serde_json::from_str(line.expect("what it did before")).unwrap()
+}
