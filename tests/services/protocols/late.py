@@ -15,7 +15,7 @@ import time
 sys.path.pop(0)  # Files beside this one have libraries' names.
 
 # In protocols whose answers do not say what they answer, it takes some turns until that is known.
-LEARN = 8
+LEARN = 40
 SURE = 20
 LARGE = "x" * 20_000
 
