@@ -1,6 +1,7 @@
 //! Databases, caches and brokers: how each is started, with data that vanishes.
 
 mod cassandra;
+mod etcd;
 mod kafka;
 mod mariadb;
 mod mosquitto;
@@ -35,6 +36,8 @@ pub enum Server {
     Nats,
     /// A gRPC service in Python.
     Grpc,
+    /// etcd, by gRPC.
+    Etcd,
     /// Kafka: a broker that is its own controller.
     Kafka,
     /// nginx with HTTP/2.
@@ -79,6 +82,7 @@ impl Server {
             Self::Memcached => &[Need::Program("memcached")],
             Self::Nats => &[Need::Program("nats-server")],
             Self::Grpc => &[Need::Python],
+            Self::Etcd => etcd::NEEDS,
             Self::Kafka => kafka::NEEDS,
             Self::Http2 => &[NGINX],
             Self::FastCgi => &[Need::Program("go")],
@@ -146,6 +150,7 @@ impl Server {
             }
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
+            Self::Etcd => etcd::command(directory, port)?,
             Self::Mariadb => mariadb::command(directory, port)?,
             Self::Cassandra => cassandra::command(directory, port)?,
             Self::Kafka => kafka::command(directory, port)?,

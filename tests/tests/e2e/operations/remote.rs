@@ -1,4 +1,4 @@
-//! gRPC, HTTP/2 and FastCGI.
+//! gRPC (etcd's too), HTTP/2 and FastCGI.
 
 use clew_tests::Backend;
 use clew_tests::clients::Client;
@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(grpc, http2, fastcgi, php);
+on_both_backends!(grpc, etcd, http2, fastcgi, php);
 
 fn grpc(backend: Backend) {
     let clients = [
@@ -14,6 +14,14 @@ fn grpc(backend: Backend) {
         Client::Go("grpc_go", &[]),
     ];
     Case::new("grpc", Server::Grpc, 7819, &clients).check(backend);
+}
+
+fn etcd(backend: Backend) {
+    let clients = [
+        Client::Python("etcd.py", &[]),
+        Client::Shell("etcdctl.sh", "etcdctl", &[]),
+    ];
+    Case::new("etcd", Server::Etcd, 7845, &clients).check(backend);
 }
 
 fn http2(backend: Backend) {
