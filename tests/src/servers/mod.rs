@@ -2,6 +2,7 @@
 
 mod cassandra;
 mod etcd;
+mod ferretdb;
 mod kafka;
 mod mariadb;
 mod mosquitto;
@@ -28,6 +29,8 @@ pub enum Server {
     Mariadb,
     /// Cassandra.
     Cassandra,
+    /// FerretDB, which is used as MongoDB is.
+    FerretDb,
     /// Redis.
     Redis,
     /// Memcached.
@@ -78,6 +81,7 @@ impl Server {
             Self::Postgres => &[Need::Program("psql")],
             Self::Mariadb => mariadb::NEEDS,
             Self::Cassandra => cassandra::NEEDS,
+            Self::FerretDb => ferretdb::NEEDS,
             Self::Redis => &[Need::Program("redis-server")],
             Self::Memcached => &[Need::Program("memcached")],
             Self::Nats => &[Need::Program("nats-server")],
@@ -104,7 +108,7 @@ impl Server {
             return Ok(Running::Postgres(postgres));
         }
         let directory = match self {
-            Self::Mariadb | Self::Cassandra => unprivileged_dir_in_memory()?,
+            Self::Mariadb | Self::Cassandra | Self::FerretDb => unprivileged_dir_in_memory()?,
             _ => unprivileged_dir()?,
         };
         let mapper = match self {
@@ -153,6 +157,7 @@ impl Server {
             Self::Etcd => etcd::command(directory, port)?,
             Self::Mariadb => mariadb::command(directory, port)?,
             Self::Cassandra => cassandra::command(directory, port)?,
+            Self::FerretDb => ferretdb::command(directory, port)?,
             Self::Kafka => kafka::command(directory, port)?,
             Self::Http2 => nginx_command(stage, "http2", &http2(port))?,
             Self::FastCgi => with(
