@@ -1,6 +1,8 @@
 //! Databases, caches and brokers: how each is started, with data that vanishes.
 
 mod cassandra;
+mod etcd;
+mod ferretdb;
 mod kafka;
 mod mariadb;
 mod mosquitto;
@@ -27,6 +29,8 @@ pub enum Server {
     Mariadb,
     /// Cassandra.
     Cassandra,
+    /// FerretDB, which is used as MongoDB is.
+    FerretDb,
     /// Redis.
     Redis,
     /// Memcached.
@@ -35,6 +39,8 @@ pub enum Server {
     Nats,
     /// A gRPC service in Python.
     Grpc,
+    /// etcd, by gRPC.
+    Etcd,
     /// Kafka: a broker that is its own controller.
     Kafka,
     /// nginx with HTTP/2.
@@ -75,10 +81,12 @@ impl Server {
             Self::Postgres => &[Need::Program("psql")],
             Self::Mariadb => mariadb::NEEDS,
             Self::Cassandra => cassandra::NEEDS,
+            Self::FerretDb => ferretdb::NEEDS,
             Self::Redis => &[Need::Program("redis-server")],
             Self::Memcached => &[Need::Program("memcached")],
             Self::Nats => &[Need::Program("nats-server")],
             Self::Grpc => &[Need::Python],
+            Self::Etcd => etcd::NEEDS,
             Self::Kafka => kafka::NEEDS,
             Self::Http2 => &[NGINX],
             Self::FastCgi => &[Need::Program("go")],
@@ -100,7 +108,7 @@ impl Server {
             return Ok(Running::Postgres(postgres));
         }
         let directory = match self {
-            Self::Mariadb | Self::Cassandra => unprivileged_dir_in_memory()?,
+            Self::Mariadb | Self::Cassandra | Self::FerretDb => unprivileged_dir_in_memory()?,
             _ => unprivileged_dir()?,
         };
         let mapper = match self {
@@ -146,8 +154,10 @@ impl Server {
             }
             // Interpreters and jars may be in a folder that is closed to others.
             Self::Grpc => python_program("protocols/grpc_server.py", &[&number])?,
+            Self::Etcd => etcd::command(directory, port)?,
             Self::Mariadb => mariadb::command(directory, port)?,
             Self::Cassandra => cassandra::command(directory, port)?,
+            Self::FerretDb => ferretdb::command(directory, port)?,
             Self::Kafka => kafka::command(directory, port)?,
             Self::Http2 => nginx_command(stage, "http2", &http2(port))?,
             Self::FastCgi => with(

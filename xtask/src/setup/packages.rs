@@ -36,6 +36,8 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("redis-server"), "redis-server"),
     (Sign::Program("memcached"), "memcached"),
     (Sign::Program("nats-server"), "nats-server"),
+    (Sign::Program("etcd"), "etcd-server"),
+    (Sign::Program("etcdctl"), "etcd-client"),
     (Sign::Program("php-fpm8.2"), "php-fpm"),
     (Sign::Program("rabbitmq-server"), "rabbitmq-server"),
     (Sign::Program("mosquitto"), "mosquitto"),

@@ -1,4 +1,4 @@
-//! PostgreSQL, MariaDB and Cassandra.
+//! PostgreSQL, MariaDB, Cassandra and MongoDB.
 
 use clew_tests::Backend;
 use clew_tests::clients::Client;
@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(postgres, mariadb, cassandra);
+on_both_backends!(postgres, mariadb, cassandra, mongo);
 
 fn postgres(backend: Backend) {
     let parts = &[
@@ -44,4 +44,12 @@ fn cassandra(backend: Backend) {
     Case::new("cassandra", Server::Cassandra, 7843, &clients)
         .beside(FINDING)
         .check(backend);
+}
+
+fn mongo(backend: Backend) {
+    let clients = [
+        Client::Python("mongo.py", &[]),
+        Client::Node("mongo_node.js", &[]),
+    ];
+    Case::new("mongo", Server::FerretDb, 7847, &clients).check(backend);
 }

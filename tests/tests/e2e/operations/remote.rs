@@ -1,4 +1,4 @@
-//! gRPC, HTTP/2 and FastCGI.
+//! gRPC (etcd's too), HTTP/2 and FastCGI.
 
 use clew_tests::clients::Client;
 use clew_tests::servers::Server;
@@ -7,7 +7,7 @@ use clew_tests::{Backend, Kind, Span, Stage};
 
 use super::Case;
 
-on_both_backends!(grpc, http2, fastcgi, php, behind_nginx);
+on_both_backends!(grpc, etcd, http2, fastcgi, php, behind_nginx);
 
 fn grpc(backend: Backend) {
     let clients = [
@@ -16,6 +16,14 @@ fn grpc(backend: Backend) {
         Client::Java("Grpc.java", "grpc", &[]),
     ];
     Case::new("grpc", Server::Grpc, 7819, &clients).check(backend);
+}
+
+fn etcd(backend: Backend) {
+    let clients = [
+        Client::Python("etcd.py", &[]),
+        Client::Shell("etcdctl.sh", "etcdctl", &[]),
+    ];
+    Case::new("etcd", Server::Etcd, 7845, &clients).check(backend);
 }
 
 fn http2(backend: Backend) {
