@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::config::{ContextFormat, Inbound};
-use crate::model::RemoteContext;
+use crate::model::{Note, RemoteContext};
 
 use super::carrier::Carrier;
 use super::ids::Ids;
@@ -48,6 +48,11 @@ type Reading<'a> = Option<Option<Extracted<'a>>>;
 /// The message carries contexts, but none that is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotUnderstood;
+
+impl NotUnderstood {
+    /// What a span says of it.
+    pub const NOTE: Note = "trace context not understood";
+}
 
 impl Default for Extractor {
     fn default() -> Self {

@@ -337,11 +337,13 @@ impl Tracked {
             bytes: &bytes,
             length,
         };
-        let (mut found, most_tries) = match self.connection.address.has_datagrams() {
+        let has_datagrams = self.connection.address.has_datagrams();
+        let (mut found, most_tries) = match has_datagrams {
             true => (protocol::identify_datagram(&sample), DATAGRAM_TRIES),
             false => (protocol::identify(&sample), LATE_TRIES),
         };
-        if !from_start && !self.connection.address.has_datagrams() {
+        let may_go_on = !from_start && !has_datagrams;
+        if may_go_on {
             // Nor does the rest of a message say much whose head was read by itself.
             held.retain(|held| found.is_err() && held.direction == chunk.direction);
             if let Some(head) = held.first().filter(|_| chunk.gap == 0) {
@@ -371,7 +373,8 @@ impl Tracked {
             Err(_) if from_start || *tries >= most_tries => self.give_up(metrics),
             Err(_) => {
                 held.clear();
-                if chunk.length <= HEAD_MAX && chunk.data.len() as u64 == chunk.length {
+                if may_go_on && chunk.length <= HEAD_MAX && chunk.data.len() as u64 == chunk.length
+                {
                     held.push(Held::of(chunk));
                 }
             }

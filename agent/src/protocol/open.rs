@@ -13,8 +13,6 @@ use super::cursor::text;
 use super::ending;
 use super::frames::Moved;
 
-const CONTEXT_INVALID: Note = "trace context not understood";
-
 /// Longest trace id of SkyWalking's that is kept.
 const SKYWALKING_MAX: usize = 256;
 
@@ -111,7 +109,7 @@ impl Told {
                 Some(found.context)
             }
             Err(NotUnderstood) => {
-                self.note(CONTEXT_INVALID);
+                self.note(NotUnderstood::NOTE);
                 None
             }
         }

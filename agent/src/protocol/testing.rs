@@ -46,6 +46,18 @@ pub fn check(directory: &str, name: &str, make: Make) {
     );
 }
 
+/// A test of each of a folder's recordings: [`check`] and [`survives`].
+macro_rules! recordings {
+    ($directory:expr, $make:expr, $($name:ident),* $(,)?) => {$(
+        #[test]
+        fn $name() {
+            $crate::protocol::testing::check($directory, stringify!($name), $make);
+            $crate::protocol::testing::survives($directory, stringify!($name), $make);
+        }
+    )*};
+}
+pub(crate) use recordings;
+
 /// An exchange.
 pub type Exchange = (Started, Finished);
 

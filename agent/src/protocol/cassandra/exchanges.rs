@@ -108,7 +108,7 @@ impl Exchanges {
                 events,
             );
         }
-        let context = request.context.take();
+        let context = request.found.context.take();
         let exchange = (request.sort == Sort::Execute).then(|| self.start(begin, context, events));
         if request.sort == Sort::Startup {
             self.login = Some(begin);
@@ -253,12 +253,12 @@ impl Exchanges {
         let Request {
             told,
             batch,
-            note,
+            found,
             page_size,
             ..
         } = open.request;
         let mut attributes = told.attributes();
-        let mut notes: Vec<Note> = told.note.into_iter().chain(note).collect();
+        let mut notes: Vec<Note> = told.note.into_iter().chain(found.note).collect();
         let mut status = SpanStatus::Unset;
         if let Some(batch) = batch {
             attributes.push(Attribute::new("db.operation.batch.size", i64::from(batch)));

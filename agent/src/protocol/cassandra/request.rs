@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::super::Settings;
+use super::super::sql::{Dialect, Found};
 use super::envelope::{COMPRESSED, CUSTOM_PAYLOAD, Header, Opcode};
 use super::note;
 use super::reader::Reader;
-use super::statements::{Told, context, context_of_text};
-use crate::model::{Note, RemoteContext};
+use super::statements::Told;
+use crate::model::Note;
 
 /// Most statements of a batch that are looked at.
 const BATCH_MAX: usize = 64;
@@ -47,9 +48,7 @@ pub struct Request {
     pub page_size: Option<i32>,
     /// How many statements a batch has.
     pub batch: Option<u16>,
-    pub context: Option<RemoteContext>,
-    /// Something about the context.
-    pub note: Option<Note>,
+    pub found: Found,
 }
 
 /// What STARTUP asks for.
@@ -163,8 +162,7 @@ impl Session<'_> {
             consistency: None,
             page_size: None,
             batch: None,
-            context: None,
-            note: None,
+            found: Found::NONE,
         };
         if !matches!(request.sort, Sort::Execute | Sort::Prepare) {
             return request;
@@ -178,7 +176,7 @@ impl Session<'_> {
             match payload(&mut reader) {
                 Some(fields) => {
                     let fields = fields.iter().copied();
-                    (request.context, request.note) = context(fields, self.settings);
+                    request.found = Found::of_fields(fields, self.settings);
                 }
                 None => {
                     request.told = self.nameless(header.opcode, note::REQUEST_CUT);
@@ -221,9 +219,9 @@ impl Session<'_> {
         version: u8,
     ) -> Option<Arc<Told>> {
         let (text, cut) = reader.long_string()?;
-        if request.context.is_none() && request.note.is_none() {
+        if request.found.context.is_none() && request.found.note.is_none() {
             let text = String::from_utf8_lossy(text);
-            (request.context, request.note) = context_of_text(&text, self.settings);
+            request.found = Found::of_text(&text, Dialect::Cql, self.settings);
         }
         let parameters = Parameters::of_query(&mut reader, version);
         request.consistency = parameters.consistency;
@@ -445,7 +443,7 @@ mod tests {
         body.extend(value);
         body.extend(b"\0\0\0\x08SELECT 1\0\x01\0");
         let request = read(Opcode::Query, 4, CUSTOM_PAYLOAD, &body);
-        assert!(request.context.is_some() && request.note.is_none());
+        assert!(request.found.context.is_some() && request.found.note.is_none());
         assert_eq!(request.told.name(), "SELECT");
         let request = read(Opcode::Query, 4, CUSTOM_PAYLOAD, &body[..40]);
         assert_eq!(request.told.note, Some(note::REQUEST_CUT));

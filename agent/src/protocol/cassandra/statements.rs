@@ -5,11 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::mem::size_of;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::sql::{self, Dialect, Fields};
-use super::super::{QueryText, Settings};
+use super::super::Settings;
+use super::super::sql::{self, Dialect};
 use super::note;
-use crate::context::{Carrier, NotUnderstood};
-use crate::model::{Attribute, Note, RemoteContext};
+use crate::model::{Attribute, Note};
 
 /// What is told of a statement, or of several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,15 +33,7 @@ impl Told {
             summary: statement.summary,
             operation: statement.operation.map(Cow::Owned),
             collection: statement.collection,
-            text: match settings.query_text {
-                QueryText::Off => None,
-                // Passwords are not shown even so.
-                QueryText::Full if !sets_password(text) => {
-                    Some(text[..text.floor_char_boundary(limit)].to_owned())
-                }
-                _ => Some(statement.sanitized),
-            }
-            .filter(|text| !text.is_empty()),
+            text: sql::query_text(statement.sanitized, text, settings),
             keyspace: keyspace.cloned(),
             note: cut.then_some(note::REQUEST_CUT),
         }
@@ -141,34 +132,6 @@ impl Told {
     }
 }
 
-fn sets_password(text: &str) -> bool {
-    const PASSWORD: &[u8] = b"password";
-    let mut words = text.as_bytes().windows(PASSWORD.len());
-    words.any(|word| word.eq_ignore_ascii_case(PASSWORD))
-}
-
-/// What the fields of a message's custom payload, or of its text's comments, say of its context.
-pub fn context<'a>(
-    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    settings: &Settings,
-) -> (Option<RemoteContext>, Option<Note>) {
-    let mut carrier = Carrier::default();
-    for (name, value) in fields {
-        carrier.set(name, value, settings.context.custom_headers());
-    }
-    match settings.context.extract(&carrier) {
-        Ok(found) => (found.map(|found| found.context), None),
-        Err(NotUnderstood) => (None, Some(note::CONTEXT_INVALID)),
-    }
-}
-
-/// What a text's comments say of its context.
-pub fn context_of_text(text: &str, settings: &Settings) -> (Option<RemoteContext>, Option<Note>) {
-    let fields = Fields::of(text, Dialect::Cql);
-    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value));
-    context(fields, settings)
-}
-
 /// Most prepared statements that are kept.
 const PREPARED_MAX: usize = 1024;
 /// The longest id of a prepared statement that is kept: it is an MD5 sum.
@@ -221,6 +184,7 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::QueryText;
 
     fn told(text: &str) -> Arc<Told> {
         Arc::new(Told::of(text, false, None, &Settings::default()))

@@ -3,17 +3,9 @@ use crate::protocol::{Likeness, Sample, testing};
 
 const RECORDINGS: &str = "src/protocol/cassandra/recordings";
 
-macro_rules! recordings {
-    ($($name:ident),*) => {$(
-        #[test]
-        fn $name() {
-            testing::check(RECORDINGS, stringify!($name), ENTRY.make);
-            testing::survives(RECORDINGS, stringify!($name), ENTRY.make);
-        }
-    )*};
-}
-
-recordings!(
+testing::recordings!(
+    RECORDINGS,
+    ENTRY.make,
     python_control,
     python_simple,
     python_prepared,

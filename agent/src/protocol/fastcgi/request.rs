@@ -91,7 +91,7 @@ pub(super) fn read(
             Some(found.context)
         }
         Err(NotUnderstood) => {
-            note::add(notes, note::CONTEXT_INVALID);
+            note::add(notes, NotUnderstood::NOTE);
             None
         }
     };

@@ -7,7 +7,6 @@ pub(in crate::protocol) const RESPONSE_HEAD_CUT: Note = "response head cut";
 pub(in crate::protocol) const RESPONSE_HEAD_UNSEEN: Note = "response head not captured";
 pub(in crate::protocol) const NOT_A_RESPONSE: Note = "response is not HTTP";
 pub(in crate::protocol) const VALUE_CUT: Note = "value cut";
-pub(in crate::protocol) const CONTEXT_INVALID: Note = "trace context not understood";
 pub(in crate::protocol) const FRAMING_UNKNOWN: Note = "contradictory body length";
 pub(in crate::protocol) const FRAMING_LOST: Note = "end of response inferred";
 pub(in crate::protocol) const REQUEST_UNFINISHED: Note = "response before end of request";

@@ -116,7 +116,7 @@ impl Http1 {
                 Some(found.context)
             }
             Err(NotUnderstood) => {
-                note::add(&mut notes, note::CONTEXT_INVALID);
+                note::add(&mut notes, NotUnderstood::NOTE);
                 None
             }
         };

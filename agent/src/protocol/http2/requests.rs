@@ -7,7 +7,7 @@ use crate::protocol::http1::attributes::{self, Setting};
 use crate::protocol::http1::body::Method;
 use crate::protocol::http1::exchange::Request;
 use crate::protocol::http1::head::{Fields, RequestLine, Version};
-use crate::protocol::http1::note::{CONTEXT_INVALID, add};
+use crate::protocol::http1::note::add;
 use crate::protocol::http1::telemetry;
 
 use super::grpc;
@@ -60,7 +60,7 @@ impl Streams {
                 Some(found.context)
             }
             Err(NotUnderstood) => {
-                add(&mut notes, CONTEXT_INVALID);
+                add(&mut notes, NotUnderstood::NOTE);
                 None
             }
         };

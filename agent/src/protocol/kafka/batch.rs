@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::context::Extractor;
+use crate::context::{Extractor, NotUnderstood};
 use crate::model::{Attribute, Link, Note, RemoteContext};
 
 use super::note;
@@ -127,7 +127,7 @@ impl Batch {
             ),
             (self.compressed, note::COMPRESSED),
             (self.contexts_left, note::CONTEXTS_LEFT),
-            (self.context_invalid, note::CONTEXT_INVALID),
+            (self.context_invalid, NotUnderstood::NOTE),
         ] {
             if holds {
                 note::add(notes, about);

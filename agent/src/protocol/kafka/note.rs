@@ -11,7 +11,6 @@ pub(super) const TOPIC_UNKNOWN: Note = "topic id whose name was not seen";
 pub(super) const COUNT_UNKNOWN: Note = "messages not counted: batches not captured whole";
 pub(super) const COMPRESSED: Note = "headers of compressed messages not read";
 pub(super) const CONTEXTS_LEFT: Note = "not all message headers read";
-pub(super) const CONTEXT_INVALID: Note = "trace context not understood";
 pub(super) const UNANSWERED: Note = "no answer asked for";
 pub(super) const WAITED: Note = "waited for the members of the group";
 pub(super) const TOO_MANY_OPEN: Note = "too many requests open";

@@ -10,7 +10,7 @@ use crate::protocol::ending;
 use crate::protocol::frames::Moved;
 
 use super::note;
-use super::statements::{Found, Told};
+use crate::protocol::sql::{Found, Told};
 
 /// What the answer to a request looks like, as far as it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +80,7 @@ impl Request {
             first,
             task,
             told: None,
-            found: Found {
-                context: None,
-                note: None,
-            },
+            found: Found::NONE,
             silent: true,
             expect,
             counts: false,

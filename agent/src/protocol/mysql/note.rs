@@ -12,5 +12,3 @@ pub const END_INFERRED: Note = "end of result inferred";
 pub const BYTES_LOST: Note = "bytes lost";
 /// Too many requests waited for an answer.
 pub const TOO_MANY_OPEN: Note = "too many open requests";
-/// The statement carries a trace context that is not understood.
-pub const CONTEXT_INVALID: Note = "invalid trace context";

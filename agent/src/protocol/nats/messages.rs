@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::context::NotUnderstood;
 use crate::model::{Direction, ParserEvent, Side};
 use crate::protocol::frames::{Frame, Moved};
 
@@ -143,7 +144,7 @@ impl Nats {
             note::add(&mut open.notes, note::HEADERS_CUT);
         }
         if found.context_invalid {
-            note::add(&mut open.notes, note::CONTEXT_INVALID);
+            note::add(&mut open.notes, NotUnderstood::NOTE);
         }
         open.id = found.id.map(|id| {
             let longest = id.len().min(self.settings.limits.text);

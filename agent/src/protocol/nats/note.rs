@@ -4,7 +4,6 @@ use crate::model::Note;
 
 pub(super) const GAP: Note = "bytes lost";
 pub(super) const HEADERS_CUT: Note = "message headers not captured whole";
-pub(super) const CONTEXT_INVALID: Note = "trace context not understood";
 pub(super) const TOO_MANY_OPEN: Note = "too many requests open";
 pub(super) const UNANSWERED: Note = "no answer seen: ends with its delivery";
 pub(super) const VALUE_CUT: Note = "value cut";

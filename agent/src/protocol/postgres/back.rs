@@ -117,7 +117,7 @@ impl Postgres {
                             Some(namespace) => format!("connect {namespace}"),
                             None => "connect".to_owned(),
                         };
-                        let told = self.statements.told(name, None);
+                        let told = self.statements.told(&name, None);
                         self.exchanges
                             .failed(begin, task, Some(told), code, moved, events);
                     }

@@ -14,7 +14,7 @@ use crate::protocol::frames::Moved;
 use crate::protocol::{Limits, ending};
 
 use super::note;
-use super::statements::{Found, Told};
+use crate::protocol::sql::{Found, Told};
 
 /// Where a request begins.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use crate::protocol::frames::{Frame, Moved, Step};
 
 use super::exchanges::Begin;
 use super::messages::{self, HEAD, text};
-use super::statements::Found;
 use super::{Postgres, note};
+use crate::protocol::sql::Found;
 
 impl Postgres {
     pub(super) fn front_chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
@@ -108,7 +108,7 @@ impl Postgres {
                 self.exchanges.ask(begin, task, told, found, true, events);
             }
             b'F' => {
-                let told = self.statements.told("FUNCTION CALL".to_owned(), None);
+                let told = self.statements.told("FUNCTION CALL", None);
                 self.exchanges
                     .ask(begin, task, told, Found::default(), true, events);
             }

@@ -16,5 +16,3 @@ pub const BYTES_LOST: Note = "bytes lost";
 pub const TOO_MANY_OPEN: Note = "too many open requests";
 /// A stream of replication has begun, which is not looked at.
 pub const STREAM: Note = "replication stream not traced";
-/// The statement carries a trace context that is not understood.
-pub const CONTEXT_INVALID: Note = "invalid trace context";

@@ -3,17 +3,9 @@ use crate::protocol::{Likeness, Sample, testing};
 
 const RECORDINGS: &str = "src/protocol/postgres/recordings";
 
-macro_rules! recordings {
-    ($($name:ident),*) => {$(
-        #[test]
-        fn $name() {
-            testing::check(RECORDINGS, stringify!($name), ENTRY.make);
-            testing::survives(RECORDINGS, stringify!($name), ENTRY.make);
-        }
-    )*};
-}
-
-recordings!(
+testing::recordings!(
+    RECORDINGS,
+    ENTRY.make,
     pgx,
     psql,
     psycopg_simple,

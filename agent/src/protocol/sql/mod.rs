@@ -14,11 +14,13 @@ mod properties;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use lexer::{Kind, Lexer, Token};
 use summary::Summary;
 
 pub use comments::Fields;
+pub use told::{Found, Remembered, Session, Told, query_text};
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
