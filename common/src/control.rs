@@ -22,10 +22,15 @@ pub const IS_CLIENT: u32 = 1 << 2;
 pub const IS_SERVER: u32 = 1 << 3;
 
 /// Size in 64-bit words of the kernel's state of a connection, of which the first is its identity.
-pub const FLOW_WORDS: usize = 31;
+pub const FLOW_WORDS: usize = 32;
 
 /// [`Control::flags`]: `request_at` is valid.
-pub const REQUEST_AT: u32 = 1 << 2;
+pub const REQUEST_AT: u32 = 1 << 4;
+/// [`Control::flags`]: HTTP/2. Of a call that moves more than is captured, also the frames that begin
+/// behind that are told, by further chunks.
+pub const FRAMES: u32 = 1 << 5;
+/// [`Control::flags`]: of a call that moves more than is captured, also the last bytes are told.
+pub const TAIL: u32 = 1 << 6;
 
 /// Chunks of at least this many bytes ask `CONTROL` whether they may be skipped. Smaller ones are
 /// cheaper to send than to ask about.
@@ -37,7 +42,7 @@ pub const SKIP_THRESHOLD: u32 = 2048;
 pub struct Control {
     /// [`UNDECIDED`], [`CAPTURE`] or [`IGNORE`].
     pub verdict: u32,
-    /// [`SKIP_RECEIVED`], [`SKIP_SENT`], [`REQUEST_AT`].
+    /// [`SKIP_RECEIVED`], [`SKIP_SENT`], [`IS_CLIENT`], [`IS_SERVER`], [`REQUEST_AT`], [`FRAMES`], [`TAIL`].
     pub flags: u32,
     /// Received chunks that end before this position (TCP sequence number, or the low half of a
     /// Unix position) are not sent to user space: they lie inside a body whose length is known.

@@ -39,32 +39,55 @@ const VECTORS_MAX: u32 = 32;
 const VECTORS_AT_ONCE: u32 = 4;
 
 /// The buffer of a call that moves bytes through a socket.
+///
+/// Plain numbers: which kind it is becomes a branch in [`copy_of_call`], which the verifier looks at by
+/// itself.
 #[derive(Clone, Copy)]
-pub enum Buffer {
-    /// The call's own, from its number, second and third argument.
-    OfCall(u64, u64, u64),
-    /// That of the first message of a sendmmsg or recvmmsg which has ended, from its vector.
-    OfFirstMessage(u64),
-    /// Not in the caller's memory, or not to be found.
-    Unreadable,
+#[repr(C)]
+pub struct Buffer {
+    /// The call's number, or one of those below.
+    call: u64,
+    /// Its second and third argument.
+    second: u64,
+    third: u64,
 }
 
+/// [`Buffer::call`], which is none: the first message of a sendmmsg or recvmmsg that has ended.
+const FIRST_MESSAGE: u64 = 1 << 32;
+/// [`Buffer::call`]: none at all.
+const NO_CALL: u64 = 1 << 33;
+
 impl Buffer {
+    /// Not in the caller's memory, or not to be found.
+    pub const UNREADABLE: Self = Self::new(NO_CALL, 0, 0);
+
+    /// The buffer of a call, from its number, second and third argument.
+    #[inline(always)]
+    pub const fn new(call: u64, second: u64, third: u64) -> Self {
+        Self {
+            call,
+            second,
+            third,
+        }
+    }
+
     /// The buffer of a call.
     #[inline(always)]
     pub const fn of(call: &Call) -> Self {
-        Self::OfCall(call.number, call.arguments[1], call.arguments[2])
+        Self::new(call.number, call.arguments[1], call.arguments[2])
     }
 
-    /// Copies the first `wanted` bytes to this processor's record, as far as they can be read, and
-    /// returns how many were.
+    /// That of the first message of a sendmmsg or recvmmsg which has ended, from its vector.
     #[inline(always)]
-    pub fn copy(self, wanted: u32) -> u32 {
-        match self {
-            Self::OfCall(call, second, third) => copy_of_call(call, second, third, wanted),
-            Self::OfFirstMessage(vector) => copy_of_first_message(vector, wanted),
-            Self::Unreadable => 0,
-        }
+    pub const fn of_first_message(vector: u64) -> Self {
+        Self::new(FIRST_MESSAGE, vector, 0)
+    }
+
+    /// Copies `wanted` bytes, after the first `passed`, to this processor's record, as far as they can be
+    /// read, and returns how many were.
+    #[inline(always)]
+    pub fn copy(self, wanted: u32, passed: u32) -> u32 {
+        copy_of_call(self.call, self.second, self.third, wanted, passed)
     }
 }
 
@@ -73,42 +96,40 @@ impl Buffer {
 // any result. As part of what calls them they made up most of what the verifier had to follow, and
 // for Linux 6.1 it was too much.
 
-/// Copies from the buffer of a call, given by its number, second and third argument.
+/// Copies from a [`Buffer`]: `wanted` bytes after the first `passed`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn copy_of_call(call: u64, second: u64, third: u64, wanted: u32) -> u32 {
+extern "C" fn copy_of_call(call: u64, second: u64, third: u64, wanted: u32, passed: u32) -> u32 {
     match call {
         number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
             let Some(target) = record_data() else {
                 return 0;
             };
             // SAFETY: the record has room for twice the maximum.
-            let copied = unsafe { copy_piece(target, wanted, second) };
+            let copied = unsafe { copy_piece(target, wanted, second + u64::from(passed)) };
             if copied { wanted } else { 0 }
         }
         number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
-            copy_scattered(second, third, wanted)
+            copy_scattered(second, third, wanted, passed)
         }
-        number::SENDMSG | number::RECVMSG => copy_of_message(second, wanted),
+        number::SENDMSG | number::RECVMSG => copy_of_message(second, wanted, passed),
         // With several messages in one call nothing says which one this is, while it runs.
-        number::SENDMMSG | number::RECVMMSG if third == 1 => copy_of_message(second, wanted),
+        number::SENDMMSG | number::RECVMMSG if third == 1 => {
+            copy_of_message(second, wanted, passed)
+        }
+        FIRST_MESSAGE if passed == 0 => {
+            let filled = message_length(second, 0);
+            copy_of_message(second, if wanted < filled { wanted } else { filled }, 0)
+        }
         _ => 0,
     }
 }
 
-/// Copies from the first of an array of `struct mmsghdr` whose call has ended.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn copy_of_first_message(vector: u64, wanted: u32) -> u32 {
-    let filled = message_length(vector, 0);
-    copy_of_message(vector, if wanted < filled { wanted } else { filled })
-}
-
 /// Copies from the buffer of a `struct msghdr`.
 #[inline(always)]
-fn copy_of_message(header: u64, wanted: u32) -> u32 {
+fn copy_of_message(header: u64, wanted: u32, passed: u32) -> u32 {
     match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
-        Some(message) => copy_scattered(message.vectors, message.count, wanted),
+        Some(message) => copy_scattered(message.vectors, message.count, wanted, passed),
         None => 0,
     }
 }
@@ -122,19 +143,27 @@ pub fn message_length(vector: u64, index: u64) -> u32 {
     read_user::<u32>(vector + index * SIZE + LENGTH).unwrap_or(0)
 }
 
-/// How many bytes of a scattered buffer have been copied. In memory of which the verifier knows nothing:
-/// else it would follow each way through the loop with what that way had copied.
-#[btf_map]
-static FILLED: PerCpuArray<u32, 1> = PerCpuArray::new();
+/// How many bytes of a scattered buffer have been copied, and how many are still to be passed. In memory
+/// of which the verifier knows nothing: else it would follow each way through the loop with what that way
+/// had copied.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Copying {
+    filled: u32,
+    passed: u32,
+}
 
-/// Copies the first `wanted` bytes of `count` pieces that are described at `vectors`.
+#[btf_map]
+static COPYING: PerCpuArray<Copying, 1> = PerCpuArray::new();
+
+/// Copies `wanted` bytes, after the first `passed`, of `count` pieces that are described at `vectors`.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
+extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32, passed: u32) -> u32 {
     let Some(target) = record_data() else {
         return 0;
     };
-    let Some(filled_so_far) = FILLED.get_ptr_mut(0) else {
+    let Some(progress) = COPYING.get_ptr_mut(0) else {
         return 0;
     };
     let mut first = MaybeUninit::<[IoVec; VECTORS_AT_ONCE as usize]>::uninit();
@@ -142,12 +171,17 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
     // SAFETY: it consists of plain numbers.
     let first = unsafe { first.assume_init_mut() };
     read_vectors(vectors, count, first);
-    // SAFETY: the slot is this processor's own.
-    unsafe { filled_so_far.write_volatile(0) };
+    // SAFETY: the slot is this processor's own. Volatile, as all that follow: see `Copying`.
+    let (filled, to_pass) = unsafe { (&raw mut (*progress).filled, &raw mut (*progress).passed) };
+    // SAFETY: as above.
+    unsafe {
+        filled.write_volatile(0);
+        to_pass.write_volatile(passed);
+    }
     for index in 0..VECTORS_MAX {
-        // SAFETY: as above. Volatile: see `FILLED`.
-        let filled = unsafe { filled_so_far.read_volatile() };
-        if filled >= wanted || u64::from(index) >= count {
+        // SAFETY: as above.
+        let (so_far, pass) = unsafe { (filled.read_volatile(), to_pass.read_volatile()) };
+        if so_far >= wanted || u64::from(index) >= count {
             break;
         }
         let piece = if index < VECTORS_AT_ONCE {
@@ -155,27 +189,35 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32) -> u32 {
         } else {
             vector(vectors, index)
         };
-        let room = wanted - filled;
-        let length = if piece.length < u64::from(room) {
-            piece.length as u32
+        let room = wanted - so_far;
+        let Some(rest) = piece.length.checked_sub(u64::from(pass)) else {
+            // SAFETY: as above.
+            unsafe { to_pass.write_volatile(pass - piece.length as u32) };
+            continue;
+        };
+        // SAFETY: as above.
+        unsafe { to_pass.write_volatile(0) };
+        let length = if rest < u64::from(room) {
+            rest as u32
         } else {
             room
         };
         if length == 0 {
             continue;
         }
-        // The mask changes nothing (filled < wanted <= CAPTURE_MAX); it is how the
+        // The mask changes nothing (so_far < wanted <= CAPTURE_MAX); it is how the
         // verifier learns it.
-        let place = filled as usize & (CAPTURE_MAX - 1);
+        let place = so_far as usize & (CAPTURE_MAX - 1);
+        let base = piece.base + u64::from(pass);
         // SAFETY: place < CAPTURE_MAX and length <= CAPTURE_MAX.
-        if !unsafe { copy_piece(target.add(place), length, piece.base) } {
+        if !unsafe { copy_piece(target.add(place), length, base) } {
             break;
         }
         // SAFETY: as above.
-        unsafe { filled_so_far.write_volatile(filled + length) };
+        unsafe { filled.write_volatile(so_far + length) };
     }
     // SAFETY: as above.
-    unsafe { filled_so_far.read_volatile() }
+    unsafe { filled.read_volatile() }
 }
 
 /// Reads the first descriptions of a scattered buffer at once; what is not there stays of length 0.

@@ -30,17 +30,19 @@ use crate::{
     flow::{
         ANNOUNCED, BOUNDARY_UNKNOWN, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded,
     },
-    kernel::{capture_bytes, follows, offset, opaque, own_pid},
+    kernel::{capture_bytes, follows, offset, own_pid},
     message::Bytes,
-    output, socket,
+    pieces, socket,
 };
 
 /// Room for one record. Twice the capture maximum, because the verifier bounds the place and the
 /// length of a copied piece one by one, not their sum.
 #[repr(C)]
 pub struct Record {
-    header: Chunk,
+    pub header: Chunk,
     pub data: [u8; 2 * CAPTURE_MAX],
+    /// Where the bytes of the call are.
+    pub buffer: Buffer,
     makers: Shared,
 }
 
@@ -285,6 +287,7 @@ unsafe fn is_wanted(flow: *mut Flow, sent: bool, position: u64, length: u32) -> 
         // SAFETY: as above.
         unsafe {
             (*flow).verdict = control.verdict;
+            pieces::learn(flow, &control);
             if control.flags & IS_CLIENT != 0 {
                 (*flow).flags |= CONNECTED;
             } else if control.flags & IS_SERVER != 0 {
@@ -344,7 +347,12 @@ unsafe fn submit(
     };
     // SAFETY: the slot is this processor's own, and just taken.
     unsafe {
-        let captured = if wanted == 0 { 0 } else { buffer.copy(wanted) };
+        (*record).buffer = buffer;
+        let captured = if wanted == 0 {
+            0
+        } else {
+            buffer.copy(wanted, 0)
+        };
         let mut flags = flags;
         if captured == 0 && wanted != 0 {
             flags |= CHUNK_UNREADABLE;
@@ -368,17 +376,7 @@ unsafe fn submit(
             result: length as i32,
             flags,
         };
-        let captured = opaque(captured);
-        let captured = if captured > CAPTURE_MAX as u32 {
-            CAPTURE_MAX as u32
-        } else {
-            captured
-        };
-        output::output(
-            record.cast(),
-            size_of::<Chunk>() as u32 + captured,
-            Counter::ChunkRingFull,
-        );
+        pieces::tell(flow);
         (*record).give();
     }
 }

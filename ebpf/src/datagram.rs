@@ -67,7 +67,7 @@ pub fn moved(store: &impl Store, sent: bool, result: i32) {
 #[inline(always)]
 fn buffer() -> Buffer {
     let Some(call) = call_of_task() else {
-        return Buffer::Unreadable;
+        return Buffer::UNREADABLE;
     };
     match call.number {
         number::SENDMMSG | number::RECVMMSG if call.arguments[2] > 1 => of_messages(&call),
@@ -103,10 +103,10 @@ fn of_messages(call: &Call) -> Buffer {
             moved: at + 1,
         };
         if PROGRESS.insert(thread, &progress, 0).is_err() {
-            return Buffer::Unreadable;
+            return Buffer::UNREADABLE;
         }
     }
-    Buffer::OfCall(
+    Buffer::new(
         match call.number {
             number::SENDMMSG => number::SENDMSG,
             _ => number::RECVMSG,

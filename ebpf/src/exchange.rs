@@ -188,14 +188,8 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
             let into = arrived.position.wrapping_sub(moved.position);
             if into < moved.length {
                 let trace = Trace::inherited(arrived.trace_id, arrived.flags & SAMPLED);
-                tell(
-                    (*flow).id,
-                    arrived.position,
-                    trace,
-                    arrived.span_id,
-                    FROM_OPTION,
-                    0,
-                );
+                let (at, span) = (arrived.position, arrived.span_id);
+                tell_received((*flow).id, at, &trace, span, FROM_OPTION);
                 arrived.flags = 0;
                 if into == 0 {
                     (came, came_with) = (true, trace);
@@ -238,7 +232,7 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
             (_, true) => Served::new(came_with, id, nonblocking),
             (Context::None, false) => {
                 let trace = Trace::begun();
-                tell(id, moved.position, trace, 0, BEGUN, 0);
+                tell_received(id, moved.position, &trace, 0, BEGUN);
                 Served::new(trace, id, nonblocking)
             }
             (Context::Unseen, false) => Served::unseen(id),
@@ -372,7 +366,10 @@ unsafe fn decide(socket: *const c_void, flow: *mut Flow, caller: u64, position: 
 }
 
 /// Tells the agent of the context that a request left with, unless it knows.
-#[inline(always)]
+///
+/// A function by itself, as the next one: the event is large, and not on the stack any more when other
+/// functions are called. Before Linux 6.13 a chain of functions has 512 bytes together.
+#[inline(never)]
 unsafe fn tell_outgoing(flow: *mut Flow) {
     // SAFETY: promised by the caller.
     unsafe {
@@ -418,6 +415,12 @@ pub unsafe fn writing(socket: *const c_void, flow: *mut Flow, position: u32) -> 
         (*flow).exchanges.outgoing.state = OutgoingState::Written;
         (*flow).exchanges.outgoing
     }
+}
+
+/// Tells the agent of the context that a request came with, or got.
+#[inline(never)]
+fn tell_received(connection: u64, position: u32, trace: &Trace, span_id: u64, origin: u32) {
+    tell(connection, position, *trace, span_id, origin, 0);
 }
 
 #[inline(always)]

@@ -51,6 +51,9 @@ pub struct Flow {
     pub options: u32,
     /// Bytes inserted into the sent stream since the last chunk of it.
     pub inserted: u32,
+    /// Where the next frame begins in each stream (`pieces.rs`).
+    pub next_received: u32,
+    pub next_sent: u32,
     /// Padding, always 0.
     pub reserved: u32,
     /// Requests and responses.
@@ -70,6 +73,14 @@ pub const EXCLUDED_PROCESS: u32 = 1 << 18;
 pub const GETS_HEADER: u32 = 1 << 19;
 /// [`Flow::flags`]: they would, but nobody knows where the next one begins.
 pub const BOUNDARY_UNKNOWN: u32 = 1 << 20;
+/// [`Flow::flags`]: HTTP/2.
+pub const HTTP2: u32 = 1 << 21;
+/// [`Flow::flags`]: `Flow::next_received` is known.
+pub const NEXT_RECEIVED: u32 = 1 << 22;
+/// [`Flow::flags`]: `Flow::next_sent` is known.
+pub const NEXT_SENT: u32 = 1 << 23;
+/// [`Flow::flags`]: the last bytes of long calls are wanted.
+pub const WANTS_TAIL: u32 = 1 << 24;
 
 impl Flow {
     /// All zero: what a socket's storage is before it is filled.
@@ -84,6 +95,8 @@ impl Flow {
         flags: 0,
         options: 0,
         inserted: 0,
+        next_received: 0,
+        next_sent: 0,
         reserved: 0,
         exchanges: Exchanges::NONE,
     };

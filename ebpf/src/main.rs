@@ -25,6 +25,7 @@ mod kernel;
 mod message;
 mod option;
 mod output;
+mod pieces;
 mod process;
 mod registers;
 mod socket;

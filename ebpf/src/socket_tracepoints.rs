@@ -55,7 +55,7 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
             if flags & DISCARDED == 0 {
                 buffer_of_task()
             } else {
-                Buffer::Unreadable
+                Buffer::UNREADABLE
             }
         });
     }
@@ -78,6 +78,6 @@ pub fn call_of_task() -> Option<Call> {
 fn buffer_of_task() -> Buffer {
     match call_of_task() {
         Some(call) => Buffer::of(&call),
-        None => Buffer::Unreadable,
+        None => Buffer::UNREADABLE,
     }
 }

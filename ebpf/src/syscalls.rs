@@ -127,8 +127,8 @@ fn ended(call: &Call, result: i64) {
     };
     chunk::moved(&store, sent, transfer.length, || match transfer.bytes {
         Bytes::OfCall => Buffer::of(call),
-        Bytes::OfFirstMessage => Buffer::OfFirstMessage(second),
-        Bytes::Unreadable => Buffer::Unreadable,
+        Bytes::OfFirstMessage => Buffer::of_first_message(second),
+        Bytes::Unreadable => Buffer::UNREADABLE,
     });
 }
 

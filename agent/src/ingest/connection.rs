@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use clew_common::control::{
-    CAPTURE, Control, IGNORE, IS_CLIENT, IS_SERVER, REQUEST_AT, SKIP_RECEIVED, SKIP_SENT,
-    SKIP_THRESHOLD, UNDECIDED,
+    CAPTURE, Control, FRAMES, IGNORE, IS_CLIENT, IS_SERVER, REQUEST_AT, SKIP_RECEIVED, SKIP_SENT,
+    SKIP_THRESHOLD, TAIL, UNDECIDED,
 };
 
 use super::stream::{Place, Stream};
@@ -15,7 +15,7 @@ use crate::{
         Address, Carried, Chunk, Connection, ConnectionEnd, ConnectionId, Direction, ParserEvent,
         Role, Side, Started, Task, Timestamp,
     },
-    protocol::{self, Likeness, Parser, Sample, Settings, Wants},
+    protocol::{self, Behind, Likeness, Parser, Sample, Settings, Wants},
 };
 
 /// Chunks of a connection older than the agent that may pass by before it is taken for one that
@@ -424,7 +424,14 @@ impl Tracked {
             true => None,
             false => self.side,
         };
-        if control.verdict == UNDECIDED && (self.chunks >= CONFIRM_AFTER || side.is_some()) {
+        let behind = match parser.behind() {
+            Behind::Nothing => 0,
+            Behind::Frames => FRAMES,
+            Behind::Tail => TAIL,
+        };
+        if control.verdict == UNDECIDED
+            && (self.chunks >= CONFIRM_AFTER || side.is_some() || behind != 0)
+        {
             control.verdict = CAPTURE;
             control.flags |= match side {
                 None => 0,
@@ -432,9 +439,11 @@ impl Tracked {
                 Some(Side::Server) => IS_SERVER,
             };
         }
+        control.flags = control.flags & !(FRAMES | TAIL) | behind;
         // Skips begin and end with chunks that are large enough to ask for them.
         let large = raw.length >= u64::from(SKIP_THRESHOLD);
-        if !large && control.flags & !REQUEST_AT == 0 && control.verdict != UNDECIDED {
+        let skips = control.flags & (SKIP_RECEIVED | SKIP_SENT) != 0;
+        if !large && !skips && control.verdict != UNDECIDED {
             return control;
         }
         for direction in [Direction::Received, Direction::Sent] {

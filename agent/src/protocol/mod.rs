@@ -47,6 +47,17 @@ pub enum Wants {
     Nothing,
 }
 
+/// What matters in a call that moves more bytes than are captured of it, behind those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Nothing: it is a body, or what it is makes no difference.
+    Nothing,
+    /// The frames of HTTP/2 that begin there.
+    Frames,
+    /// The last bytes: how what was asked for ended.
+    Tail,
+}
+
 /// What parses a connection that has become another protocol.
 pub struct Successor {
     /// Its parser.
@@ -82,6 +93,11 @@ pub trait Parser: Send {
 
     /// What it wants of a direction from now on.
     fn wants(&self, direction: Direction) -> Wants;
+
+    /// What the kernel should look for behind the captured bytes of a call; it comes as further chunks.
+    fn behind(&self) -> Behind {
+        Behind::Nothing
+    }
 
     /// Whether all that has moved in a direction are complete requests, and all are answered: what
     /// comes next begins another.

@@ -91,6 +91,10 @@ def main():
         get = message((1, key))
         call(channel, f"{KV}/Put", put)
         assert value in call(channel, f"{KV}/Range", get)
+        # More than what is captured of a chunk, and than a frame of HTTP/2 holds.
+        large = b"x" * 60_000
+        call(channel, f"{KV}/Put", message((1, b"large"), (2, large)))
+        assert large in call(channel, f"{KV}/Range", message((1, b"large")))
         is_value = message((1, 0), (2, 3), (3, key), (7, value))
         change = message((2, message((1, key), (2, b"another"))))
         look = message((1, get))

@@ -25,6 +25,16 @@ def log(op, method, status):
 
 def main():
     port = int(sys.argv[1])
+    # The first request is longer than what is captured of a call, than a frame, and than what Clew needs to
+    # know the connection.
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.primary_user_agent", "long")]) as channel:
+        for request, method in [(b"x" * 60_000, "Unary"), (b"short", "Unary"), (b"", "Fail")]:
+            try:
+                channel.unary_unary(f"/{SERVICE}/{method}")(request)
+            except grpc.RpcError as error:
+                log("error", method, error.code().name)
+            else:
+                log("unary", method, "OK")
     # One connection, whatever resolver there is.
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         path = f"/{SERVICE}/".__add__

@@ -90,6 +90,10 @@ def large(port):
     run(db, "SELECT orders", "SELECT item FROM orders WHERE id = 1")
     run(db, "INSERT orders", "INSERT INTO orders (item, price) VALUES (%s, 1)", ["x" * 20000])
     run(db, "SELECT orders", "SELECT item FROM orders WHERE id = 2")
+    # It fails when rows have been sent, of which the last part is longer than what is captured of it.
+    rows = "(SELECT seq FROM seq_1_to_2 AS two WHERE two.seq > 0 AND many.seq > 399)"
+    text = f"SELECT REPEAT('x', 100), {rows} FROM seq_1_to_500 AS many"
+    run(db, "SELECT SELECT seq_1_to_2 seq_1_to_500", text)
     db.close()
 
 

@@ -40,7 +40,7 @@ use crate::model::{
 use super::frames::{Frame, Frames, Step};
 use super::http1::Handover;
 use super::http1::exchange::{Ending, Moved};
-use super::{Entry, Parser, Settings, Wants};
+use super::{Behind, Entry, Parser, Settings, Wants};
 use frame::{HEADER, Header, kind};
 use head::Head;
 use hpack::Decoder;
@@ -392,6 +392,10 @@ impl Parser for Http2 {
             Some(until) => Wants::SkipUntil(until),
             None => Wants::Bytes,
         }
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Frames
     }
 
     /// Never: requests overlap, and what comes next may as well be about the connection.

@@ -44,6 +44,16 @@ impl Mysql {
         self.back_packets(now, events);
         self.back_moved = now;
         self.quiet = false;
+        if self.back.is_lost()
+            && !self.nothing
+            && chunk.data.len() as u64 == chunk.length
+            && self.exchanges.open.len() == 1
+            && let Some(code) = packets::last_error(chunk.data)
+            && let Some(request) = self.exchanges.open.front_mut()
+        {
+            request.error = Some(code);
+            self.exchanges.answered(now, events);
+        }
     }
 
     /// Goes on through what the server sent, as far as it answers something.

@@ -14,9 +14,10 @@
 //!
 //! # Where the bytes do not tell
 //!
-//! Of each read the beginning is captured, so the place in the stream is often lost inside a result.
-//! It ends with the last byte before the client's next command, then (or before the connection's end);
-//! it is told as [`Outcome::Lost`](crate::model::Outcome::Lost), without its rows.
+//! Of each read the beginning and the end are captured, so the place in the stream is often lost inside a
+//! result. It ends with an error at the end of a read, or with the last byte before the client's next command
+//! (or before the connection's end); then it is told as [`Outcome::Lost`](crate::model::Outcome::Lost),
+//! without its rows.
 //!
 //! A compressed or encrypted connection, and one that replicates, is not looked at.
 
@@ -37,7 +38,7 @@ use crate::model::{
 };
 
 use super::frames::{Frames, Moved};
-use super::{Entry, Parser, Settings, Wants, ending};
+use super::{Behind, Entry, Parser, Settings, Wants, ending};
 use exchanges::{Exchanges, Expect};
 use packets::HEAD;
 use statements::Statements;
@@ -335,6 +336,10 @@ impl Parser for Mysql {
             Some(offset) => Wants::SkipUntil(offset),
             None => Wants::Bytes,
         }
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Tail
     }
 
     fn is_between_requests(&self, direction: Direction) -> bool {

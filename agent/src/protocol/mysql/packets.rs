@@ -113,6 +113,21 @@ pub fn eof_status(payload: &[u8]) -> Option<u16> {
     small(payload.get(3..)?)
 }
 
+/// The code of the error that bytes end with ("ERR_Packet"), if they do.
+pub fn last_error(bytes: &[u8]) -> Option<u16> {
+    const MARK: &[u8] = b"#";
+    const STATE: usize = 5;
+    memchr::memrchr_iter(0xFF, bytes).find_map(|at| {
+        let payload = &bytes[at..];
+        let length = number(&bytes[at.checked_sub(HEAD)?..], 3)?;
+        let (mark, state) = payload.get(3..4 + STATE)?.split_at(1);
+        let fits = length == payload.len() as u64
+            && mark == MARK
+            && state.iter().all(u8::is_ascii_alphanumeric);
+        small(&payload[1..]).filter(|_| fits)
+    })
+}
+
 /// A number of two bytes.
 pub fn small(bytes: &[u8]) -> Option<u16> {
     let bytes = bytes.get(..2)?;

@@ -23,6 +23,23 @@ const TLS_REQUEST: &[u8] = b"\x20\0\0\x01\x85\xae\xff\x19\0\0\0\x01\xff\
     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[test]
+fn errors_at_the_end() {
+    let error = b"\x13\0\0\x2a\xff\xda\x04#21000Subquery \xff";
+    assert_eq!(packets::last_error(error), Some(1242));
+    let after_a_row = [b"\x03\0\0\xff\xff\xff\xff", &error[..]].concat();
+    assert_eq!(packets::last_error(&after_a_row), Some(1242));
+    for other in [
+        &error[1..],
+        &error[..17],
+        b"",
+        b"\xff\xff",
+        b"\x05\0\0\x09\xfe\0\0\x22\0",
+    ] {
+        assert_eq!(packets::last_error(other), None, "{other:?}");
+    }
+}
+
+#[test]
 fn likenesses() {
     use Likeness::{No, Perhaps, Yes};
     type Case<'a> = (Option<Side>, bool, &'a [u8], u64, Likeness);

@@ -59,16 +59,35 @@ impl Postgres {
         }
         self.back_moved = Some(now);
         self.exchanges.quiet = false;
-        if self.back.is_lost() && data.len() as u64 == length && messages::ends_ready(data) {
-            self.back_ready = true;
-            if std::mem::take(&mut self.logging_in) {
+        if self.back.is_lost() && data.len() as u64 == length {
+            self.end_of_result(data, now, events);
+        }
+    }
+
+    /// Where the place is lost: what a chunk ends with, if that is the end of a result.
+    fn end_of_result(&mut self, data: &[u8], now: Moved, events: &mut Vec<ParserEvent>) {
+        let (messages, ready) = messages::before_ready(data);
+        // Servers send an error at once, and then that they are ready.
+        let error = messages::last_error(messages);
+        if !ready && error.is_none() {
+            return;
+        }
+        self.back_ready = true;
+        if self.logging_in {
+            if ready {
+                self.logging_in = false;
                 self.exchanges.login = None;
-                return;
             }
-            if let Some(tag) = messages::last_tag(data) {
-                let complete = Answer::Complete(rows(tag));
-                self.exchanges.answer(complete, now, events);
-            }
+            return;
+        }
+        if let Some(fields) = error {
+            let error = Answer::Error(state(fields));
+            self.exchanges.answer(error, now, events);
+        } else if let Some(tag) = messages::last_tag(messages) {
+            let complete = Answer::Complete(rows(tag));
+            self.exchanges.answer(complete, now, events);
+        }
+        if ready {
             self.exchanges.answer(Answer::Ready, now, events);
         }
     }

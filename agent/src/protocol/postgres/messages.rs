@@ -260,13 +260,20 @@ fn is_row(body: &[u8]) -> bool {
 
 /// Whether bytes end with ReadyForQuery.
 pub fn ends_ready(bytes: &[u8]) -> bool {
-    matches!(bytes, [.., b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'])
+    before_ready(bytes).1
 }
 
-/// The tag of the CommandComplete that stands before the ReadyForQuery at the end.
+/// What stands before the ReadyForQuery at the end, and whether that is there.
+pub fn before_ready(bytes: &[u8]) -> (&[u8], bool) {
+    match bytes {
+        [before @ .., b'Z', 0, 0, 0, 5, b'I' | b'T' | b'E'] => (before, true),
+        _ => (bytes, false),
+    }
+}
+
+/// The tag of the CommandComplete at the end.
 pub fn last_tag(bytes: &[u8]) -> Option<&[u8]> {
     const TAGS: std::ops::RangeInclusive<usize> = 5..=64;
-    let (bytes, _) = bytes.split_at_checked(bytes.len().checked_sub(6)?)?;
     for length in TAGS {
         let message = &bytes[bytes.len().checked_sub(length + 1)?..];
         let [b'C', 0, 0, 0, last, tag @ .., 0] = message else {
@@ -278,6 +285,16 @@ pub fn last_tag(bytes: &[u8]) -> Option<&[u8]> {
         }
     }
     None
+}
+
+/// The fields of the ErrorResponse at the end.
+pub fn last_error(bytes: &[u8]) -> Option<&[u8]> {
+    memchr::memrchr_iter(b'E', bytes).find_map(|at| {
+        let message = &bytes[at + 1..];
+        let body = message.get(4..)?;
+        let fits = number(message)? as usize == message.len() && is_right(b'E', body);
+        fits.then_some(body)
+    })
 }
 
 /// Whether a connection speaks this protocol.

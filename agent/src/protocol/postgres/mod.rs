@@ -18,10 +18,10 @@
 //!
 //! # Where the bytes do not tell
 //!
-//! Servers send results in pieces of 8 KiB, of which only the first half is captured, so the place in
-//! the stream is often lost inside a result. Its end is found at a wholly captured chunk that ends
+//! Servers send results in pieces of 8 KiB, of which the first half and the end are captured, so the place
+//! in the stream is often lost inside a result. Its end is found at a wholly captured chunk that ends
 //! with ReadyForQuery, or it is the last byte before the client's next message (or the connection's
-//! end). The number of rows is then known only from the server's own count, and often left out. Where
+//! end). The number of rows is then known only from the server's own count, or not. Where
 //! several queries were under way, nobody knows which were answered: they end as
 //! [`Outcome::Lost`](crate::model::Outcome::Lost).
 
@@ -39,7 +39,7 @@ use crate::model::{
 };
 
 use super::frames::{Frames, Moved};
-use super::{Entry, Parser, Settings, Wants, ending};
+use super::{Behind, Entry, Parser, Settings, Wants, ending};
 use exchanges::{Answer, Exchanges};
 use statements::Statements;
 
@@ -190,6 +190,10 @@ impl Parser for Postgres {
             Some(offset) => Wants::SkipUntil(offset),
             None => Wants::Bytes,
         }
+    }
+
+    fn behind(&self) -> Behind {
+        Behind::Tail
     }
 
     fn is_between_requests(&self, direction: Direction) -> bool {

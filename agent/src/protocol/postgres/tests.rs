@@ -141,6 +141,25 @@ fn large_results() {
     }
 }
 
+/// An error that comes after rows, among bytes that were not all captured.
+#[test]
+fn late_errors() {
+    let query = "c Q\\x00\\x00\\x00\\x14SELECT a FROM t\\x00\n";
+    let rows = "s+9000 T\\x00\\x00\\x00\\x06\\x00\\x01D\\x00\\x00\\x20\\x00\\x00\\x01\n";
+    let fields = "SERROR\\x00C22012\\x00Mdivision by zero\\x00\\x00";
+    let error = format!("s abcE\\x00\\x00\\x00\\x05E\\x00\\x00\\x00\\x25{fields}");
+    let ready = "Z\\x00\\x00\\x00\\x05I\n";
+    for (rest, end) in [(ready.to_owned(), 3), (format!("\ns {ready}"), 4)] {
+        let text = format!("{query}{rows}{error}{rest}");
+        let pieces = crate::protocol::recording::parse(&text).unwrap();
+        let found = testing::play(&pieces, Side::Client, false, ENTRY.make);
+        let finished = &found[0].1;
+        let code = crate::model::Attribute::new("db.response.status_code", "22012".to_owned());
+        assert!(finished.attributes.contains(&code), "{finished:?}");
+        assert_eq!(finished.end.0, end);
+    }
+}
+
 /// The server takes up encryption, or does not.
 #[test]
 fn encryption() {
