@@ -10,6 +10,7 @@ mod ebpf;
 mod fuzz;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 mod workspace;
@@ -40,6 +41,8 @@ enum Task {
     /// Measures what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// An hour of mixed traffic, outages, deaths and shortages: does the agent leak, or lose silently?
+    Soak(soak::Options),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
     /// Runs a command with this host's files on another kernel, in a virtual machine.
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Task::Run { args } => run::run(&args),
         Task::Demo(options) => demo::demo(&options),
         Task::Bench(bench) => bench::bench(&bench),
+        Task::Soak(options) => soak::soak(&options),
         Task::Test(options) => test::test(&options),
         Task::Vm(options) => vm::vm(&options),
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -36,9 +37,21 @@ impl Agent {
     /// # Errors
     /// When it does not, with what it wrote.
     pub fn start(binary: &Path, endpoint: &str, more: &[&str], directory: &Path) -> Result<Self> {
-        let metrics = free_port()?;
         let binary = binary.to_str().context("a path in UTF-8")?;
-        let mut command = cpu::pinned(cpu::REST, binary);
+        Self::start_by(cpu::pinned(cpu::REST, binary), endpoint, more, directory)
+    }
+
+    /// Starts it by a command that becomes the agent, wherever that runs.
+    ///
+    /// # Errors
+    /// When it does not trace, with what it wrote.
+    pub fn start_by(
+        mut command: Command,
+        endpoint: &str,
+        more: &[&str],
+        directory: &Path,
+    ) -> Result<Self> {
+        let metrics = free_port()?;
         command.args(["run", "--output", "otlp", "--protocol", "grpc"]);
         command.args([
             "--endpoint",
@@ -109,6 +122,11 @@ impl Agent {
             Ok(text)
         };
         scrape().context("reading the agent's metrics")
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// What it has written.

@@ -114,7 +114,7 @@ pub fn databases(options: &Options) -> Result<()> {
     let text = markdown(options, &measured);
     println!("\n{text}");
     if options.write {
-        document::write("docs/measurements.md", "databases", &text)?;
+        document::write("docs/measurements.md", "bench databases", &text)?;
     }
     Ok(())
 }

@@ -6,25 +6,25 @@ use anyhow::{Context as _, Result};
 
 use crate::workspace;
 
-/// Writes down what a bench found, in a document of the repository.
+/// Writes down what a command (`bench harm`, say) found, in a document of the repository.
 ///
 /// # Errors
 /// When the document is missing, or has no place for it.
-pub fn write(document: &str, bench: &str, section: &str) -> Result<()> {
+pub fn write(document: &str, command: &str, section: &str) -> Result<()> {
     let file = workspace::root().join(document);
     let before =
         fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    fs::write(&file, replace(&before, bench, section)?)?;
+    fs::write(&file, replace(&before, command, section)?)?;
     println!("written to {}", file.display());
     Ok(())
 }
 
-/// Puts a section in the place of the one that the same bench wrote before.
+/// Puts a section in the place of the one that the same command wrote before.
 ///
 /// # Errors
 /// When the document has no place for it.
-fn replace(document: &str, bench: &str, section: &str) -> Result<String> {
-    let command = format!("`cargo xtask bench {bench} --write`");
+fn replace(document: &str, command: &str, section: &str) -> Result<String> {
+    let command = format!("`cargo xtask {command} --write`");
     let begin = format!("<!-- Written by {command}. -->");
     let end = format!("<!-- End of what is written by {command}. -->");
     let (before, rest) = document
@@ -80,17 +80,17 @@ mod tests {
         let [begin, end] = ["Written", "End of what is written"]
             .map(|what| format!("<!-- {what} by `cargo xtask bench overhead --write`. -->"));
         let document = format!("# Title\n\n{begin}\n{end}\n\n## More\n");
-        let first = replace(&document, "overhead", "one").expect("a place");
+        let first = replace(&document, "bench overhead", "one").expect("a place");
         assert_eq!(
             first,
             format!("# Title\n\n{begin}\n\none\n{end}\n\n## More\n")
         );
         assert_eq!(
-            replace(&first, "overhead", "two").expect("a place"),
+            replace(&first, "bench overhead", "two").expect("a place"),
             first.replace("one", "two")
         );
-        assert!(replace("# Title\n", "overhead", "one").is_err());
-        assert!(replace(&document, "fidelity", "one").is_err());
+        assert!(replace("# Title\n", "bench overhead", "one").is_err());
+        assert!(replace(&document, "bench fidelity", "one").is_err());
     }
 
     #[test]

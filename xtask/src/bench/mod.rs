@@ -1,24 +1,24 @@
 //! `cargo xtask bench`: measurements. What they found is in docs/measurements.md,
 //! docs/fidelity.md and docs/harm.md.
 
-mod again;
-mod agent;
+pub mod again;
+pub mod agent;
 mod cell;
 mod cpu;
 mod databases;
-mod document;
+pub mod document;
 mod fidelity;
 mod floor;
 mod harm;
 mod hosts;
 mod load;
-mod machine;
-mod otlp;
+pub mod machine;
+pub mod otlp;
 mod overhead;
 mod protocols;
-mod receiver;
+pub mod receiver;
 mod report;
-mod statistics;
+pub mod statistics;
 mod workload;
 mod wrk;
 

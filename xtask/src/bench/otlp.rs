@@ -30,6 +30,7 @@ impl AddAssign for Spans {
 const REQUEST_RESOURCE_SPANS: u64 = 1;
 const RESOURCE_SPANS_SCOPE_SPANS: u64 = 2;
 const SCOPE_SPANS_SPANS: u64 = 2;
+const SPAN_ID: u64 = 2;
 const SPAN_KIND: u64 = 6;
 const KIND_SERVER: u64 = 2;
 const KIND_CLIENT: u64 = 3;
@@ -38,9 +39,7 @@ const KIND_CLIENT: u64 = 3;
 pub fn count(request: &[u8], marker: &[u8]) -> Spans {
     let finder = memmem::Finder::new(marker);
     let mut spans = Spans::default();
-    let resources = messages(request, REQUEST_RESOURCE_SPANS);
-    let scopes = resources.flat_map(|bytes| messages(bytes, RESOURCE_SPANS_SCOPE_SPANS));
-    for span in scopes.flat_map(|bytes| messages(bytes, SCOPE_SPANS_SPANS)) {
+    for span in each(request) {
         if finder.find(span).is_some() {
             match kind(span) {
                 KIND_SERVER => spans.server += 1,
@@ -50,6 +49,19 @@ pub fn count(request: &[u8], marker: &[u8]) -> Spans {
         }
     }
     spans
+}
+
+/// The spans of an `ExportTraceServiceRequest`, encoded.
+pub fn each(request: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let resources = messages(request, REQUEST_RESOURCE_SPANS);
+    let scopes = resources.flat_map(|bytes| messages(bytes, RESOURCE_SPANS_SCOPE_SPANS));
+    scopes.flat_map(|bytes| messages(bytes, SCOPE_SPANS_SPANS))
+}
+
+/// The id of an encoded span.
+pub fn id(span: &[u8]) -> Option<u64> {
+    let id = messages(span, SPAN_ID).last()?;
+    id.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn kind(span: &[u8]) -> u64 {
@@ -171,6 +183,14 @@ mod tests {
         check(&request(&[span(2, "GET /r8"), span(0, "GET /r7")]), 0, 0, 1);
         let two = [request(&[span(2, "/r7")]), request(&[span(3, "/r7")])];
         check(&two.concat(), 1, 1, 0);
+    }
+
+    #[test]
+    fn ids() {
+        let with_id = |id: &[u8]| message(2, &[message(2, id), message(5, b"GET")].concat());
+        let spans = request(&[with_id(&[0, 0, 0, 0, 0, 0, 1, 2]), with_id(b"short"), span(2, "")]);
+        let ids: Vec<Option<u64>> = each(&spans).map(id).collect();
+        assert_eq!(ids, [Some(0x102), None, None]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn overhead(options: &Options) -> Result<()> {
     let text = report::markdown(&results);
     println!("\n{text}");
     if options.write {
-        document::write("docs/measurements.md", "overhead", &text)?;
+        document::write("docs/measurements.md", "bench overhead", &text)?;
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub fn protocols(options: &Options) -> Result<()> {
     let text = format!("{}.\n\n{table}", Machine::this());
     println!("{text}");
     if options.write {
-        document::write("docs/measurements.md", "protocols", &text)?;
+        document::write("docs/measurements.md", "bench protocols", &text)?;
     }
     Ok(())
 }

@@ -14,12 +14,84 @@ use h2::RecvStream;
 use h2::server::{self, SendResponse};
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::otlp::{self, Spans};
 
-/// A receiver on a thread of its own, for as long as this program runs.
-pub struct Receiver {
+/// What is done with the content of an export request: an `ExportTraceServiceRequest`.
+type Take = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Where OTLP over gRPC is received, on a thread of its own, for as long as this program runs.
+pub struct Endpoint {
     address: SocketAddr,
+    away: watch::Sender<bool>,
+}
+
+impl Endpoint {
+    /// Starts to receive at a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// When no port or thread can be had.
+    pub fn start(take: impl Fn(&[u8]) + Send + Sync + 'static) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = listener.local_addr()?;
+        let (away, mut wanted_away) = watch::channel(false);
+        let take: Take = Arc::new(take);
+        thread::Builder::new()
+            .name("receiver".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let mut listener = Some(listener);
+                    loop {
+                        if let Some(listener) = listener.take() {
+                            tokio::select! {
+                                () = accept(&listener, &take) => {}
+                                _ = wanted_away.wait_for(|&away| away) => {}
+                            }
+                        }
+                        if wanted_away.wait_for(|&away| !away).await.is_err() {
+                            return;
+                        }
+                        listener = TcpListener::bind(address).await.ok();
+                    }
+                });
+            })
+            .context("starting the receiver's thread")?;
+        Ok(Self { address, away })
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Leaves, with all connections cut, or comes back to the same address.
+    pub fn stay_away(&self, away: bool) {
+        self.away.send_replace(away);
+    }
+}
+
+/// Accepts until this is dropped, which ends all connections.
+async fn accept(listener: &TcpListener, take: &Take) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        // Those that have ended.
+        while connections.try_join_next().is_some() {}
+        let take = Arc::clone(take);
+        connections.spawn(async move {
+            // It ends with an error whenever the agent is stopped first.
+            let _ended = serve(stream, &take).await;
+        });
+    }
+}
+
+/// A receiver that counts spans.
+pub struct Receiver {
+    endpoint: Endpoint,
     tally: Arc<Mutex<Tally>>,
 }
 
@@ -31,38 +103,26 @@ struct Tally {
 }
 
 impl Receiver {
-    /// Starts to receive OTLP over gRPC at a free port of the loopback interface.
+    /// Starts to receive.
     ///
     /// # Errors
     /// When no port or thread can be had.
     pub fn start() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
-        let address = listener.local_addr()?;
         let tally = Arc::<Mutex<Tally>>::default();
-        let shared = Arc::clone(&tally);
-        thread::Builder::new()
-            .name("receiver".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    while let Ok((stream, _)) = listener.accept().await {
-                        let tally = Arc::clone(&shared);
-                        tokio::spawn(async move {
-                            // It ends with an error whenever the agent is stopped first.
-                            let _ended = serve(stream, &tally).await;
-                        });
-                    }
-                });
-            })
-            .context("starting the receiver's thread")?;
-        Ok(Self { address, tally })
+        let endpoint = Endpoint::start({
+            let tally = Arc::clone(&tally);
+            move |content| {
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                let spans = otlp::count(content, &tally.marker);
+                tally.spans += spans;
+            }
+        })?;
+        Ok(Self { endpoint, tally })
     }
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.endpoint.url()
     }
 
     /// Counts from zero the spans that mention `marker`.
@@ -83,7 +143,7 @@ impl Receiver {
     }
 }
 
-async fn serve(stream: TcpStream, tally: &Arc<Mutex<Tally>>) -> Result<()> {
+async fn serve(stream: TcpStream, take: &Take) -> Result<()> {
     // As much at once as an exporter may want to send.
     const WINDOW: u32 = 16 << 20;
     stream.set_nodelay(true)?;
@@ -93,21 +153,24 @@ async fn serve(stream: TcpStream, tally: &Arc<Mutex<Tally>>) -> Result<()> {
         .max_frame_size(1 << 20)
         .handshake::<_, Bytes>(stream)
         .await?;
+    // Ended with the connection.
+    let mut requests = JoinSet::new();
     while let Some(request) = connection.accept().await {
         let (request, respond) = request?;
-        let tally = Arc::clone(tally);
-        tokio::spawn(async move {
-            let _refused_or_gone = answer(request.into_body(), respond, &tally).await;
+        while requests.try_join_next().is_some() {}
+        let take = Arc::clone(take);
+        requests.spawn(async move {
+            let _refused_or_gone = answer(request.into_body(), respond, &take).await;
         });
     }
     Ok(())
 }
 
-/// Counts a request's spans and answers with an empty `ExportTraceServiceResponse`: all accepted.
+/// Hands a request on and answers with an empty `ExportTraceServiceResponse`: all accepted.
 async fn answer(
     mut body: RecvStream,
     mut respond: SendResponse<Bytes>,
-    tally: &Mutex<Tally>,
+    take: &Take,
 ) -> Result<()> {
     let mut message = BytesMut::new();
     while let Some(data) = poll_fn(|context| body.poll_data(context)).await {
@@ -118,11 +181,7 @@ async fn answer(
     // gRPC's frame: compressed or not, then four bytes of length.
     let (prefix, content) = message.split_at_checked(5).context("no gRPC message")?;
     ensure!(prefix[0] == 0, "a compressed message: none was asked for");
-    {
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let spans = otlp::count(content, &tally.marker);
-        tally.spans += spans;
-    }
+    take(content);
 
     let head = Response::builder()
         .header("content-type", "application/grpc")

@@ -73,7 +73,7 @@ pub fn fidelity(options: &Options) -> Result<()> {
     let text = report::markdown(&results);
     println!("\n{text}");
     if options.write {
-        document::write("docs/fidelity.md", "fidelity", &text)?;
+        document::write("docs/fidelity.md", "bench fidelity", &text)?;
     }
     let wrong = results.cells.iter().filter(|cell| !cell.is_true()).count();
     ensure!(

@@ -88,7 +88,7 @@ pub fn harm(options: &Options) -> Result<()> {
     let text = report::markdown(&results);
     println!("\n{text}");
     if options.write {
-        document::write("docs/harm.md", "harm", &text)?;
+        document::write("docs/harm.md", "bench harm", &text)?;
     }
     let harmful = results.harmful();
     ensure!(
