@@ -12,6 +12,7 @@ pub mod agent;
 pub mod baseline;
 pub mod clients;
 pub mod collector;
+pub mod held;
 pub mod joined;
 pub mod metrics;
 pub mod operations;

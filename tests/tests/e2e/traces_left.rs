@@ -1,10 +1,8 @@
 //! The agent leaves, and nothing of it stays.
 
-use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use clew_testbed::Deadline;
+use clew_tests::held::Held;
 use clew_tests::require::Need;
 use clew_tests::service::{self, CURL, NGINX};
 use clew_tests::store::Which;
@@ -14,7 +12,7 @@ use nix::sys::signal::Signal;
 on_both_backends!(asked_to_end, killed);
 
 const PORT: u16 = 8080;
-const NEEDS: [Need; 3] = [CURL, NGINX, Need::Program("bpftool")];
+const NEEDS: [Need; 3] = [CURL, NGINX, Held::NEED];
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";
 
 /// A request's spans that were not yet due when the agent was asked to end are there when it has.
@@ -24,9 +22,9 @@ fn asked_to_end(backend: Backend) {
     };
     let _nginx = service::nginx(&stage, "nginx", HELLO, PORT).unwrap();
     let agent = Agent::start(backend, &[]).unwrap();
-    let programs = programs_of(&agent);
+    let held = held_by(&agent);
     assert!(
-        !programs.is_empty(),
+        !held.programs.is_empty(),
         "an agent that traces has programs in the kernel"
     );
     let path = stage.path("last");
@@ -40,7 +38,7 @@ fn asked_to_end(backend: Backend) {
     assert_eq!(spans.count(Which::Request(&last)), 2, "{log}");
     // 2 s, and as much again for a machine that does other things meanwhile.
     assert!(took < Duration::from_secs(4), "{took:?}: {log}");
-    assert_gone(&programs);
+    held.wait_gone(Stage::SOON).unwrap();
 }
 
 fn killed(backend: Backend) {
@@ -48,42 +46,12 @@ fn killed(backend: Backend) {
         return;
     }
     let agent = Agent::start(backend, &[]).unwrap();
-    let programs = programs_of(&agent);
-    assert!(!programs.is_empty());
+    let held = held_by(&agent);
+    assert!(!held.programs.is_empty());
     agent.process().signal(Signal::SIGKILL).unwrap();
-    assert_gone(&programs);
+    held.wait_gone(Stage::SOON).unwrap();
 }
 
-/// Ids of the kernel's programs that the agent holds: its descriptors say (`prog_id`, bpf(2)).
-fn programs_of(agent: &Agent) -> BTreeSet<String> {
-    let directory = format!("/proc/{}/fdinfo", agent.process().pid());
-    let files = std::fs::read_dir(directory).unwrap();
-    files
-        .filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok())
-        .filter_map(|info| {
-            let line = info.lines().find_map(|line| line.strip_prefix("prog_id:"));
-            line.map(|id| id.trim().to_owned())
-        })
-        .collect()
-}
-
-/// The kernel frees programs a little after their last descriptor is closed.
-#[track_caller]
-fn assert_gone(programs: &BTreeSet<String>) {
-    let left = || -> Vec<&String> {
-        let loaded = |id: &&String| {
-            let output = Command::new("bpftool")
-                .args(["prog", "show", "id", id])
-                .output();
-            output.expect("bpftool").status.success()
-        };
-        programs.iter().filter(loaded).collect()
-    };
-    let gone = Deadline::after(Stage::SOON).poll(|| left().is_empty().then_some(()));
-    assert_eq!(
-        gone,
-        Some(()),
-        "programs are left in the kernel: {:?}",
-        left()
-    );
+fn held_by(agent: &Agent) -> Held {
+    Held::by(agent.process().pid()).unwrap()
 }

@@ -1,10 +1,11 @@
 //! What the agent holds: memory, descriptors, threads, maps, programs, entries in maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use clew_tests::held::Held;
 
 use crate::bench::statistics::quantile;
 use crate::command;
@@ -37,28 +38,16 @@ impl Sample {
             let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
             number.with_context(|| format!("no {name} in:\n{status}"))
         };
+        let held = Held::by(pid)?;
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         Ok(Self {
             memory: field("RssAnon:")? * 1024,
             descriptors: descriptors as u64,
             threads: field("Threads:")?,
-            maps: held(pid, "map_id:")?.len() as u64,
-            programs: held(pid, "prog_id:")?.len() as u64,
+            maps: held.maps.len() as u64,
+            programs: held.programs.len() as u64,
         })
     }
-}
-
-/// Ids of the kernel's objects that a process holds: its descriptors say (bpf(2)).
-fn held(pid: u32, key: &str) -> Result<BTreeSet<u32>> {
-    let files = fs::read_dir(format!("/proc/{pid}/fdinfo"))?;
-    Ok(files
-        // One that is closed meanwhile holds nothing.
-        .filter_map(|file| fs::read_to_string(file.ok()?.path()).ok())
-        .filter_map(|info| {
-            let id = info.lines().find_map(|line| line.strip_prefix(key))?;
-            id.trim().parse().ok()
-        })
-        .collect())
 }
 
 /// How many entries the agent's hash tables in the kernel have, by their names.
@@ -73,7 +62,7 @@ pub fn entries(pid: u32) -> Result<BTreeMap<String, u64>> {
         command::output(&mut ask)
     };
     let mut entries = BTreeMap::new();
-    for id in held(pid, "map_id:")? {
+    for id in Held::by(pid)?.maps {
         let about = ask("show", id).with_context(|| format!("bpftool map show id {id}"))?;
         // Arrays have all their entries from the start.
         if !text(&about, "type").is_some_and(|kind| kind.ends_with("hash") && kind != "sockhash") {
