@@ -90,7 +90,11 @@ fn there(kind: &str, ids: &BTreeSet<u32>) -> Result<BTreeSet<u32>> {
     let bpftool = require::find(Held::NEED).map_err(anyhow::Error::msg)?;
     let mut list = Command::new(bpftool);
     let output = list.args(["--json", kind, "list"]).output()?;
-    ensure!(output.status.success(), "bpftool {kind} list: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "bpftool {kind} list: {}",
+        output.status
+    );
     let list = String::from_utf8_lossy(&output.stdout);
     let listed = |id: &&u32| list.contains(&format!("{{\"id\":{id},"));
     Ok(ids.iter().filter(listed).copied().collect())

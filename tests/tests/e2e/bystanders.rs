@@ -42,7 +42,10 @@ impl Steady {
         let mut server = start("server", &["serve", &port]);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
         server.wait_listening(address, Stage::SOON).unwrap();
-        let client = start("client", &["ask", &port, CONNECTIONS, &stage.request("steady")]);
+        let client = start(
+            "client",
+            &["ask", &port, CONNECTIONS, &stage.request("steady")],
+        );
         Self {
             client,
             _server: server,
@@ -52,7 +55,13 @@ impl Steady {
 
     fn arguments(&self) -> [&str; 5] {
         let path = self.cgroup.path();
-        ["--include-cgroup", path, "--propagate-header=force", "--propagate", "tcp-option"]
+        [
+            "--include-cgroup",
+            path,
+            "--propagate-header=force",
+            "--propagate",
+            "tcp-option",
+        ]
     }
 
     #[track_caller]
@@ -101,12 +110,16 @@ fn killed_at_any_moment(backend: Backend) {
         Deadline::after(moment).poll(|| (begun.elapsed() >= moment).then_some(()));
         if Some(&moment) == moments.last() {
             let tracing = || agent.output().contains("clew is tracing").then_some(());
-            Deadline::after(Stage::SOON).poll(tracing).expect("it traces");
+            Deadline::after(Stage::SOON)
+                .poll(tracing)
+                .expect("it traces");
         }
         // Stopped first, so that what it holds does not change while that is read.
         agent.signal(Signal::SIGSTOP).unwrap();
         let stopped = || is_stopped(&agent).then_some(());
-        Deadline::after(Stage::SOON).poll(stopped).expect("it stops");
+        Deadline::after(Stage::SOON)
+            .poll(stopped)
+            .expect("it stops");
         let held = Held::by(agent.pid()).unwrap();
         loaded += usize::from(!held.programs.is_empty());
         agent.signal(Signal::SIGKILL).unwrap();
@@ -121,7 +134,9 @@ fn killed_at_any_moment(backend: Backend) {
     // One more finds sockets on which twelve have died, traces them, and is killed for real.
     let agent = Agent::start(backend, &steady.arguments()).unwrap();
     wait_until_sent(&agent);
-    let spans = agent.spans().wait(Which::Named(&stage.request("steady")), 100, Stage::SOON);
+    let spans = agent
+        .spans()
+        .wait(Which::Named(&stage.request("steady")), 100, Stage::SOON);
     assert!(spans.len() >= 100, "{} spans", spans.len());
     let held = Held::by(agent.process().pid()).unwrap();
     agent.process().signal(Signal::SIGKILL).unwrap();
@@ -136,7 +151,8 @@ fn is_stopped(process: &Process) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap();
     tasks.flatten().all(|task| {
         let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z']))
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with(['T', 'Z']))
     })
 }
 
@@ -156,7 +172,10 @@ fn two_agents(backend: Backend) {
 
     // The server refuses a request with two headers; that some get one shows that this was put to the test.
     let inserted = || {
-        [&first, &second].map(|agent| counted(agent, "clew_headers_inserted_total")).iter().sum::<f64>()
+        [&first, &second]
+            .map(|agent| counted(agent, "clew_headers_inserted_total"))
+            .iter()
+            .sum::<f64>()
     };
     let before = inserted();
     let more = Deadline::after(Stage::SOON).poll(|| (inserted() > before).then_some(()));
@@ -166,7 +185,9 @@ fn two_agents(backend: Backend) {
     for agent in [&first, &second] {
         let name = stage.request("steady");
         let before = agent.spans().count(Which::Named(&name));
-        let spans = agent.spans().wait(Which::Named(&name), before + 200, Stage::SOON);
+        let spans = agent
+            .spans()
+            .wait(Which::Named(&name), before + 200, Stage::SOON);
         assert!(spans.len() >= before + 200, "{}", agent.log());
         for span in &spans {
             judge(span, &spans);
@@ -181,7 +202,9 @@ fn two_agents(backend: Backend) {
     first.process().signal(Signal::SIGKILL).unwrap();
     let name = stage.request("steady");
     let before = second.spans().count(Which::Named(&name));
-    let after = second.spans().wait(Which::Named(&name), before + 100, Stage::SOON);
+    let after = second
+        .spans()
+        .wait(Which::Named(&name), before + 100, Stage::SOON);
     assert!(after.len() >= before + 100, "{}", second.log());
     assert!(sent(&second) == 0.0);
     let answered = steady.finish();
@@ -200,6 +223,10 @@ fn judge(span: &Span, all: &[Span]) {
     };
     let true_parent = all.iter().find(|other| other.id == *parent);
     if let Some(parent) = true_parent {
-        assert_eq!((parent.kind, parent.path()), (Kind::Client, span.path()), "{span:#?}");
+        assert_eq!(
+            (parent.kind, parent.path()),
+            (Kind::Client, span.path()),
+            "{span:#?}"
+        );
     }
 }

@@ -15,6 +15,8 @@ macro_rules! on_both_backends {
     };
 }
 
+mod budgets;
+mod bystanders;
 mod chains;
 mod context;
 mod dns;

@@ -188,7 +188,11 @@ mod tests {
     #[test]
     fn ids() {
         let with_id = |id: &[u8]| message(2, &[message(2, id), message(5, b"GET")].concat());
-        let spans = request(&[with_id(&[0, 0, 0, 0, 0, 0, 1, 2]), with_id(b"short"), span(2, "")]);
+        let spans = request(&[
+            with_id(&[0, 0, 0, 0, 0, 0, 1, 2]),
+            with_id(b"short"),
+            span(2, ""),
+        ]);
         let ids: Vec<Option<u64>> = each(&spans).map(id).collect();
         assert_eq!(ids, [Some(0x102), None, None]);
     }

@@ -167,11 +167,7 @@ async fn serve(stream: TcpStream, take: &Take) -> Result<()> {
 }
 
 /// Hands a request on and answers with an empty `ExportTraceServiceResponse`: all accepted.
-async fn answer(
-    mut body: RecvStream,
-    mut respond: SendResponse<Bytes>,
-    take: &Take,
-) -> Result<()> {
+async fn answer(mut body: RecvStream, mut respond: SendResponse<Bytes>, take: &Take) -> Result<()> {
     let mut message = BytesMut::new();
     while let Some(data) = poll_fn(|context| body.poll_data(context)).await {
         let data = data?;

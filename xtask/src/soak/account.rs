@@ -44,9 +44,14 @@ impl Told {
         let text = agent.metrics()?;
         let drops = crate::bench::agent::drops(&text).context("no drop counters")?;
         let count = |name: &'static str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             let value = line.and_then(|value| value.trim().parse::<u64>().ok());
-            Ok((name, value.with_context(|| format!("no {name} in:\n{text}"))?))
+            Ok((
+                name,
+                value.with_context(|| format!("no {name} in:\n{text}"))?,
+            ))
         };
         Ok(Self {
             drops,
@@ -61,13 +66,20 @@ impl Told {
 
     /// Spans that were made and then lost.
     fn lost_spans(&self) -> u64 {
-        OF_SPANS.iter().filter_map(|reason| self.drops.get(*reason)).sum()
+        OF_SPANS
+            .iter()
+            .filter_map(|reason| self.drops.get(*reason))
+            .sum()
     }
 
     /// Events, chunks, connections and exchanges that were lost before they became spans.
     fn lost_before(&self) -> u64 {
         let after = |reason: &str| OF_SPANS.contains(&reason);
-        self.drops.iter().filter(|(reason, _)| !after(reason)).map(|(_, lost)| lost).sum()
+        self.drops
+            .iter()
+            .filter(|(reason, _)| !after(reason))
+            .map(|(_, lost)| lost)
+            .sum()
     }
 }
 
@@ -114,7 +126,12 @@ impl Account {
             come,
         };
         Self {
-            rows: KINDS.into_iter().zip(asked).zip(&come.kinds).map(row).collect(),
+            rows: KINDS
+                .into_iter()
+                .zip(asked)
+                .zip(&come.kinds)
+                .map(row)
+                .collect(),
             made: told.count("clew_spans_total"),
             come: come.all(),
             again: come.again,
@@ -125,7 +142,10 @@ impl Account {
 
     /// Spans that are missing, of all that were answered.
     pub fn missing(&self) -> u64 {
-        self.rows.iter().map(|row| row.least.saturating_sub(row.come)).sum()
+        self.rows
+            .iter()
+            .map(|row| row.least.saturating_sub(row.come))
+            .sum()
     }
 
     /// What does not add up.
@@ -141,7 +161,10 @@ impl Account {
                 row.come <= row.most,
                 format!("{}: {} spans, of {} at most", row.name, row.come, row.most),
             );
-            check(row.asked.answered > 0, format!("{}: no request was answered", row.name));
+            check(
+                row.asked.answered > 0,
+                format!("{}: no request was answered", row.name),
+            );
         }
         // A span may have been taken although the agent did not hear of that, and then be lost.
         check(
@@ -155,7 +178,10 @@ impl Account {
         let counted = self.lost_spans + self.lost_before;
         check(
             self.missing() <= counted,
-            format!("{} spans are missing, and {counted} losses are counted", self.missing()),
+            format!(
+                "{} spans are missing, and {counted} losses are counted",
+                self.missing()
+            ),
         );
         faults
     }

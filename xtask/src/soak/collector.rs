@@ -60,7 +60,10 @@ impl Collector {
                         known.come.again += 1;
                         continue;
                     }
-                    match finders.iter().position(|finder| finder.find(span).is_some()) {
+                    match finders
+                        .iter()
+                        .position(|finder| finder.find(span).is_some())
+                    {
                         Some(kind) => known.come.kinds[kind] += 1,
                         None => known.come.others += 1,
                     }

@@ -46,9 +46,12 @@ impl Confined {
     /// The program within the groups from its first instruction on.
     pub fn program(&self, program: &Path) -> Command {
         let mut command = Command::new("/bin/sh");
-        let script = r#"echo $$ > "$0"/cgroup.procs && echo $$ > "$1"/cgroup.procs && shift && exec "$@""#;
+        let script =
+            r#"echo $$ > "$0"/cgroup.procs && echo $$ > "$1"/cgroup.procs && shift && exec "$@""#;
         command.args(["-c", script]);
-        command.arg(&self.memory.directory).arg(&self.processor().directory);
+        command
+            .arg(&self.memory.directory)
+            .arg(&self.processor().directory);
         command.arg(program);
         command
     }
@@ -65,10 +68,18 @@ impl Confined {
         let (quota, period) = CRUMB;
         let processor = self.processor();
         if processor.unified {
-            let quota = if starve { quota.to_string() } else { "max".to_owned() };
+            let quota = if starve {
+                quota.to_string()
+            } else {
+                "max".to_owned()
+            };
             return processor.write(("", "cpu.max"), &format!("{quota} {period}"));
         }
-        let quota = if starve { quota.to_string() } else { "-1".to_owned() };
+        let quota = if starve {
+            quota.to_string()
+        } else {
+            "-1".to_owned()
+        };
         processor.write(("cpu.cfs_quota_us", ""), &quota)
     }
 
@@ -77,19 +88,29 @@ impl Confined {
     /// # Errors
     /// Where the kernel does not tell.
     pub fn peak(&self) -> Result<u64> {
-        self.memory.read(("memory.max_usage_in_bytes", "memory.peak"))
+        self.memory
+            .read(("memory.max_usage_in_bytes", "memory.peak"))
     }
 }
 
 impl Group {
     fn of(controller: &str) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/mounts").context("reading /proc/mounts")?;
-        let mounts: Vec<Vec<&str>> = mounts.lines().map(|line| line.split(' ').collect()).collect();
+        let mounts: Vec<Vec<&str>> = mounts
+            .lines()
+            .map(|line| line.split(' ').collect())
+            .collect();
         let own = mounts.iter().find(|fields| {
             fields.get(2) == Some(&"cgroup")
-                && fields.get(3).is_some_and(|options| options.split(',').any(|o| o == controller))
+                && fields
+                    .get(3)
+                    .is_some_and(|options| options.split(',').any(|o| o == controller))
         });
-        let unified = || mounts.iter().find(|fields| fields.get(2) == Some(&"cgroup2"));
+        let unified = || {
+            mounts
+                .iter()
+                .find(|fields| fields.get(2) == Some(&"cgroup2"))
+        };
         let (root, is_unified) = match own {
             Some(fields) => (fields[1], false),
             None => (unified().context("no control groups are mounted")?[1], true),
@@ -98,7 +119,10 @@ impl Group {
             fs::write(format!("{root}/cgroup.subtree_control"), "+memory +cpu")
                 .with_context(|| format!("the controller {controller}"))?;
         }
-        let directory = PathBuf::from(format!("{root}/clewt-soak-{controller}-{}", std::process::id()));
+        let directory = PathBuf::from(format!(
+            "{root}/clewt-soak-{controller}-{}",
+            std::process::id()
+        ));
         fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
         Ok(Self {
             directory,
@@ -107,7 +131,8 @@ impl Group {
     }
 
     fn file(&self, (first, second): (&str, &str)) -> PathBuf {
-        self.directory.join(if self.unified { second } else { first })
+        self.directory
+            .join(if self.unified { second } else { first })
     }
 
     fn write(&self, names: (&str, &str), value: &str) -> Result<()> {
@@ -117,7 +142,8 @@ impl Group {
 
     fn read(&self, names: (&str, &str)) -> Result<u64> {
         let file = self.file(names);
-        let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         Ok(text.trim().parse()?)
     }
 }

@@ -130,7 +130,8 @@ impl Sequence {
 
     /// What is happening.
     pub fn present(&self) -> String {
-        self.present.map_or("quiet".to_owned(), |what| what.to_string())
+        self.present
+            .map_or("quiet".to_owned(), |what| what.to_string())
     }
 }
 

@@ -21,8 +21,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clew_testbed::{Deadline, temp_dir};
 use nix::sys::signal::Signal;
 
-use crate::bench::agent::Agent;
 use crate::bench::again::{self, PYTHON};
+use crate::bench::agent::Agent;
 use crate::bench::document;
 use crate::bench::machine::Machine;
 use account::{Account, Told};
@@ -125,7 +125,9 @@ fn run(options: &Options, agent: &Path, stop: &AtomicBool) -> Result<Results> {
     let pause = (lasting / SAMPLES).max(SAMPLE_PAUSE);
     while start.elapsed() < lasting {
         let until = start + pause * (u32::try_from(samples.len())? + 1);
-        let due = until.saturating_duration_since(Instant::now()).min(SAMPLE_PAUSE);
+        let due = until
+            .saturating_duration_since(Instant::now())
+            .min(SAMPLE_PAUSE);
         Deadline::after(due).poll(|| stop.load(Ordering::Relaxed).then_some(()));
         if stop.load(Ordering::Relaxed) {
             // A stopped agent cannot leave.

@@ -45,7 +45,11 @@ impl Results {
                 faults.push(format!("{name}: too few samples"));
                 continue;
             };
-            let slack = if name == MEMORY { MEMORY_SLACK.max(second / 10.0) } else { 0.0 };
+            let slack = if name == MEMORY {
+                MEMORY_SLACK.max(second / 10.0)
+            } else {
+                0.0
+            };
             if last > second + slack {
                 faults.push(format!("{name}: from {second} to {last}"));
             }
@@ -54,7 +58,9 @@ impl Results {
         for (name, entries) in after {
             let allowed = before.get(name).unwrap_or(&0) + ENTRIES_SLACK;
             if *entries > allowed {
-                faults.push(format!("{name}: {entries} entries at the end, {allowed} are allowed"));
+                faults.push(format!(
+                    "{name}: {entries} entries at the end, {allowed} are allowed"
+                ));
             }
         }
         // The end of a connection that was lost in the kernel, and counted there, leaves what was open on
@@ -62,7 +68,9 @@ impl Results {
         let open = self.told.count("clew_open_exchanges");
         let ends_lost = self.told.drops.get("kernel event_ring_full").unwrap_or(&0);
         if open > *ends_lost {
-            faults.push(format!("{open} exchanges are open at the end, {ends_lost} events were lost"));
+            faults.push(format!(
+                "{open} exchanges are open at the end, {ends_lost} events were lost"
+            ));
         }
         faults
     }
@@ -87,7 +95,14 @@ pub fn markdown(results: &Results) -> String {
     let account = &results.account;
     let mut requests = Table::new(
         "Requests and spans",
-        &["traffic", "answered", "not answered", "spans expected", "come", "share"],
+        &[
+            "traffic",
+            "answered",
+            "not answered",
+            "spans expected",
+            "come",
+            "share",
+        ],
     );
     for row in &account.rows {
         let expected = match row.most == row.least {

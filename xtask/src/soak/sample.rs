@@ -31,8 +31,8 @@ impl Sample {
     /// # Errors
     /// When it has ended.
     pub fn of(pid: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))
-            .context("the agent has ended")?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).context("the agent has ended")?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -70,14 +70,21 @@ pub fn entries(pid: u32) -> Result<BTreeMap<String, u64>> {
         }
         let name = text(&about, "name").context("a map's name")?.to_owned();
         let content = ask("dump", id).with_context(|| format!("bpftool map dump id {id}"))?;
-        entries.insert(name, content.matches("\"key\":").count() as u64 / keys(&content));
+        entries.insert(
+            name,
+            content.matches("\"key\":").count() as u64 / keys(&content),
+        );
     }
     Ok(entries)
 }
 
 /// How often bpftool writes each key: with its types known, twice.
 fn keys(content: &str) -> u64 {
-    if content.contains("\"formatted\":") { 2 } else { 1 }
+    if content.contains("\"formatted\":") {
+        2
+    } else {
+        1
+    }
 }
 
 /// The value of a member of a flat JSON object, where it is a text.

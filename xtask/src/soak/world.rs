@@ -116,7 +116,10 @@ impl World {
         };
         let mut redis = Command::new(command::find("redis-server").context("redis-server")?);
         redis.args(["--port", &REDIS.to_string(), "--bind", "127.0.0.1"]);
-        redis.args(["--save", ""]).arg("--dir").arg(world.directory.path());
+        redis
+            .args(["--save", ""])
+            .arg("--dir")
+            .arg(world.directory.path());
         let services = [
             ("front", Runtime::Python.command(address(FRONT))?, FRONT),
             ("back", Runtime::Go.command(address(BACK))?, BACK),
@@ -202,12 +205,15 @@ impl World {
             let status = client.wait(LEAVE)?;
             let output = client.output();
             ensure!(status.success(), "a client failed: {status}; {output}");
-            let asked = output.trim().split_once(' ').and_then(|(answered, unanswered)| {
-                Some(Asked {
-                    answered: answered.parse().ok()?,
-                    unanswered: unanswered.parse().ok()?,
-                })
-            });
+            let asked = output
+                .trim()
+                .split_once(' ')
+                .and_then(|(answered, unanswered)| {
+                    Some(Asked {
+                        answered: answered.parse().ok()?,
+                        unanswered: unanswered.parse().ok()?,
+                    })
+                });
             asked.with_context(|| format!("no numbers from a client: {output}"))
         };
         let mut clients = std::mem::take(&mut self.clients);
