@@ -62,6 +62,9 @@ table! {
         OffspringBudget = ("stitch", "offspring_budget"),
         /// An exchange whose other end was not looked for: there were too many Unix socket pairs.
         PeerBudget = ("stitch", "peer_budget"),
+        /// An ended process, of which spans may be to come, that the table of processes had no room for:
+        /// such spans have the resource of a process that is not known.
+        ProcessForgotten = ("enrich", "process_forgotten"),
         /// The export queue was full.
         QueueFull = ("export", "queue_full"),
         /// The receiver refused spans for good.

@@ -365,6 +365,8 @@ impl Pipeline {
         self.ingest.keep_budget(&mut self.stitcher, &mut self.out);
         self.metrics
             .gauge(Gauge::Processes, self.host.processes.len() as u64);
+        self.metrics
+            .set_drops(Drop::ProcessForgotten, self.host.processes.forgotten());
     }
 
     /// An end that no event told.

@@ -49,6 +49,7 @@ pub struct Processes {
     table: HashMap<u32, Process>,
     /// Paths by cgroup id; `None`: looked for in vain.
     cgroups: HashMap<u64, Option<String>>,
+    forgotten: u64,
 }
 
 struct Process {
@@ -84,6 +85,7 @@ impl Processes {
             limit: limit.max(1),
             table: HashMap::new(),
             cgroups: HashMap::new(),
+            forgotten: 0,
         }
     }
 
@@ -169,6 +171,12 @@ impl Processes {
         gone
     }
 
+    /// How many ended processes were forgotten, since the beginning, before their time.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// How many processes are known.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -231,7 +239,7 @@ impl Processes {
 
     /// Makes room for an eighth of the table at once, so that a full one is not searched for each
     /// newcomer: ended processes go first, then those unused for longest. `/proc` still knows
-    /// those, so nothing is lost.
+    /// those, so only the ended ones are lost.
     fn evict(&mut self) {
         let mut order: Vec<_> = self
             .table
@@ -239,8 +247,9 @@ impl Processes {
             .map(|(pid, process)| (process.ended.is_none(), process.used, *pid))
             .collect();
         order.sort_unstable();
-        for (_, _, pid) in order.iter().take((self.limit / 8).max(1)) {
+        for (runs, _, pid) in order.iter().take((self.limit / 8).max(1)) {
             self.table.remove(pid);
+            self.forgotten += u64::from(!runs);
         }
     }
 }

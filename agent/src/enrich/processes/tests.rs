@@ -237,6 +237,8 @@ fn the_table_is_bounded_and_the_useful_stay() {
         assert!(processes.len() <= 100);
     }
     assert_eq!(processes.resource(1, seconds(1)).service, "curl");
+    let kept = processes.table.values().filter(|one| one.ended.is_some());
+    assert_eq!(processes.forgotten() + kept.count() as u64, 5000);
 }
 
 proptest::proptest! {
