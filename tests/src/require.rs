@@ -15,7 +15,7 @@ pub enum Need {
     JavaAgent,
     /// The jars of `services/maven/<name>.xml`, which `cargo xtask setup` fetches.
     Maven(&'static str),
-    /// The modules of `services/package.json`, which `cargo xtask setup` fetches.
+    /// The modules of `services/package-lock.json`, which `cargo xtask setup` fetches.
     Npm,
 }
 
@@ -62,7 +62,7 @@ pub fn find(need: Need) -> Result<PathBuf, String> {
         }
         // Setup leaves a copy of the list beside what it fetched, when that is complete.
         Need::Maven(name) => from_setup_folder("CLEW_TEST_MAVEN", "target/maven", name, "pom.xml"),
-        Need::Npm => from_setup_folder("CLEW_TEST_NPM", "target/npm", "", "package.json"),
+        Need::Npm => from_setup_folder("CLEW_TEST_NPM", "target/npm", "", "package-lock.json"),
     }
 }
 

@@ -8,6 +8,9 @@ use anyhow::{Context as _, Result};
 use super::fetched::{by_list, report, services};
 use crate::{command, workspace};
 
+/// Which versions, of what `package.json` asks for and of what that needs.
+const LOCK: &str = "package-lock.json";
+
 /// Where they are left.
 pub fn directory() -> PathBuf {
     workspace::target_dir().join("npm")
@@ -19,15 +22,18 @@ pub fn ensure() {
 }
 
 fn modules() -> Result<bool> {
-    let list = services().join("package.json");
-    by_list(&list, &directory(), "package.json", || {
+    by_list(&services().join(LOCK), &directory(), LOCK, || {
         // Elsewhere than the copy that says that all is there.
         let copy = directory().join("list");
         std::fs::create_dir_all(&copy)?;
-        std::fs::copy(&list, copy.join("package.json")).context("copying the list")?;
+        for list in ["package.json", LOCK] {
+            std::fs::copy(services().join(list), copy.join(list))
+                .with_context(|| format!("copying {list}"))?;
+        }
         command::run(
             Command::new("npm")
-                .args(["install", "--no-package-lock", "--no-fund", "--no-audit"])
+                // What this Node cannot run is an error here, not in some test.
+                .args(["ci", "--engine-strict", "--no-fund", "--no-audit"])
                 .current_dir(&copy),
         )?;
         let modules = copy.join("node_modules");
