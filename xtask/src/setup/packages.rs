@@ -45,6 +45,7 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("bpftool"), "bpftool"),
     (Sign::Program("dnsmasq"), "dnsmasq-base"),
     (Sign::Program("dig"), "bind9-dnsutils"),
+    (Sign::Program("tshark"), "tshark"),
     // The last four are for `cargo xtask vm`.
     (Sign::Program("qemu-system-x86_64"), "qemu-system-x86"),
     (Sign::Program("busybox"), "busybox-static"),

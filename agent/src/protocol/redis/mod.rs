@@ -16,8 +16,8 @@
 //! - **Subscriptions** end with the confirmation of their last channel. Messages that are delivered to
 //!   a subscriber, and what RESP3 pushes, are no exchanges: nothing answers them, and they carry no
 //!   context.
-//! - **Handshakes and keep-alives** (`HELLO`, `AUTH`, `SELECT`, `PING`, `CLIENT SETINFO`, ...) are told
-//!   only where they fail.
+//! - **Handshakes and keep-alives** (`HELLO`, `AUTH`, `SELECT`, `PING`, ...) are told only where they
+//!   fail. What clients try on servers that may be too old for it (`CLIENT SETINFO`, ...) is never told.
 //! - **Blocking commands** (`BLPOP`, `XREAD BLOCK`) keep their true times and have a note.
 //! - **The database** (`db.namespace`) is the one that `SELECT` chose when it was answered; on a
 //!   connection that is joined late it is not known before that.

@@ -11,6 +11,7 @@ mod contexts;
 mod exchanges;
 mod losses;
 mod properties;
+mod recordings;
 
 use std::fmt::Write;
 use std::sync::Arc;
