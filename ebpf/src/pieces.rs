@@ -17,7 +17,7 @@ use clew_common::{
 use crate::{
     chunk::{RECORD, Record, record_data},
     flow::{Flow, HTTP2, NEXT_RECEIVED, NEXT_SENT, WANTS_TAIL},
-    kernel::opaque,
+    kernel::{capture_bytes, opaque},
     output,
 };
 
@@ -232,11 +232,12 @@ unsafe fn split(record: *mut Record, from: u32, to: u32) -> bool {
         let length = (*header).result as u32;
         rest(record, from, to);
         let left = length - to;
-        let wanted = if left < PIECE_BYTES {
-            left
+        let most = if capture_bytes() < PIECE_BYTES {
+            capture_bytes()
         } else {
             PIECE_BYTES
         };
+        let wanted = if left < most { left } else { most };
         let captured = (*record).buffer.copy(wanted, to);
         (*header).captured = captured;
         (*header).position += u64::from(to - from);
