@@ -3,8 +3,11 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
 
 /// Announces the command, runs it with this process's outputs, and fails where it does.
 pub fn run(command: &mut Command) -> Result<()> {
@@ -70,4 +73,17 @@ fn shown(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// Set when this process is told to end: by Ctrl-C, by its supervisor, or with its terminal.
+///
+/// # Errors
+/// When the signals cannot be handled.
+pub fn told_to_end() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
+            .with_context(|| format!("handling {signal}"))?;
+    }
+    Ok(stop)
 }

@@ -3,24 +3,12 @@
 
 use std::collections::HashMap;
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, compare};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "amqp",
-        transport: Transport::Tcp,
-        dissector: "amqp",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("amqp", "amqp", clew, tshark));
 }
 
 fn clew(exchanges: &[Exchange]) -> Vec<String> {

@@ -2,12 +2,9 @@
 
 use std::collections::HashMap;
 
-use clew::model::SpanStatus;
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exception, Exchange, Lines, Only, compare, head};
 use crate::dissector::{Message, Tree};
+use clew::model::SpanStatus;
 
 const FIVE: &str = "tshark 4.0 does not know the frames of version 5";
 
@@ -16,12 +13,6 @@ const LEVEL: &str = "the consistency is behind the part of the text that was not
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "cassandra",
-        transport: Transport::Tcp,
-        dissector: "cql",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
         skipped: &[
             ("python_five_batches", FIVE),
             ("python_five_large", FIVE),
@@ -44,6 +35,7 @@ fn recordings() {
                 why: LEVEL,
             },
         ],
+        ..Comparison::of("cassandra", "cql", clew, tshark)
     });
 }
 

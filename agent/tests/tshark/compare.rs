@@ -55,6 +55,27 @@ pub struct Comparison {
     pub exceptions: &'static [Exception],
 }
 
+impl Comparison {
+    /// By TCP, with all texts; each recording is compared, without exceptions.
+    pub const fn of(
+        protocol: &'static str,
+        dissector: &'static str,
+        clew: fn(&[Exchange]) -> Vec<String>,
+        tshark: fn(&[Message]) -> Vec<String>,
+    ) -> Self {
+        Self {
+            protocol,
+            transport: Transport::Tcp,
+            dissector,
+            query_text: QueryText::Full,
+            clew,
+            tshark,
+            skipped: &[],
+            exceptions: &[],
+        }
+    }
+}
+
 /// Who says what the other does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Only {

@@ -1,9 +1,6 @@
 //! FastCGI: each request's number of bytes, and the status of its answer. tshark tells the names of
 //! parameters, but not their values.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exception, Exchange, Only, compare};
 use crate::dissector::{Message, text_of};
 
@@ -12,13 +9,6 @@ const CUT: &str = "the end of a long answer was not recorded: tshark takes the n
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "fastcgi",
-        transport: Transport::Tcp,
-        dissector: "fcgi",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
         exceptions: &[
             Exception {
                 recording: "nginx-fpm",
@@ -63,6 +53,7 @@ fn recordings() {
                 why: CUT,
             },
         ],
+        ..Comparison::of("fastcgi", "fcgi", clew, tshark)
     });
 }
 

@@ -1,23 +1,11 @@
 //! HTTP/1: each request's method and target, and the status of its answer.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, compare};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "http1",
-        transport: Transport::Tcp,
-        dissector: "http",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("http1", "http", clew, tshark));
 }
 
 fn clew(exchanges: &[Exchange]) -> Vec<String> {

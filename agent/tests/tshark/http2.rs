@@ -1,21 +1,11 @@
 //! HTTP/2 and gRPC: each stream's path, with its method and status, or gRPC's status.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exception, Exchange, Only, compare};
 use crate::dissector::{Message, Tree};
 
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "http2",
-        transport: Transport::Tcp,
-        dissector: "http2",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
         exceptions: &[Exception {
             recording: "grpc_python",
             only: Only::Clew,
@@ -23,6 +13,7 @@ fn recordings() {
             times: 1,
             why: "the frames before it were not recorded, so tshark finds no other; nor is its path known",
         }],
+        ..Comparison::of("http2", "http2", clew, tshark)
     });
 }
 

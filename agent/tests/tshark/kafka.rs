@@ -3,24 +3,12 @@
 //!
 //! Fetches are left out: Clew tells only of those that bring messages, and all recorded ones are newer.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, UNKNOWN, compare};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "kafka",
-        transport: Transport::Tcp,
-        dissector: "kafka",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("kafka", "kafka", clew, tshark));
 }
 
 fn clew(exchanges: &[Exchange]) -> Vec<String> {

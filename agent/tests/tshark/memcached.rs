@@ -1,8 +1,5 @@
 //! Memcached: each command with its keys.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exception, Exchange, Only, compare};
 use crate::dissector::Message;
 
@@ -11,12 +8,6 @@ const TOUCH: &str = "tshark 4.0 does not know this text command";
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "memcached",
-        transport: Transport::Tcp,
-        dissector: "memcache",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
         skipped: &[("meta", "tshark 4.0 does not know meta commands")],
         exceptions: &[
             Exception {
@@ -41,6 +32,7 @@ fn recordings() {
                 why: "tshark reads one text command in a segment; this one is behind another",
             },
         ],
+        ..Comparison::of("memcached", "memcache", clew, tshark)
     });
 }
 

@@ -2,24 +2,12 @@
 
 use std::collections::HashMap;
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, Lines, compare};
 use crate::dissector::{Message, Tree};
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "mongo",
-        transport: Transport::Tcp,
-        dissector: "mongo",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("mongo", "mongo", clew, tshark));
 }
 
 /// Clew has no spans of these.

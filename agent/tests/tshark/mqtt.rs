@@ -1,23 +1,11 @@
 //! MQTT: each message's topic and size, either way, and refusals.
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, compare};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "mqtt",
-        transport: Transport::Tcp,
-        dissector: "mqtt",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("mqtt", "mqtt", clew, tshark));
 }
 
 fn clew(exchanges: &[Exchange]) -> Vec<String> {

@@ -3,26 +3,17 @@
 
 use std::collections::HashMap;
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, Lines, compare, head};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "mysql",
-        transport: Transport::Tcp,
-        dissector: "mysql",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
         skipped: &[
             ("go_compressed", "Clew leaves compressed connections alone"),
             ("mariadb_cli_tls", "encrypted"),
         ],
-        exceptions: &[],
+        ..Comparison::of("mysql", "mysql", clew, tshark)
     });
 }
 

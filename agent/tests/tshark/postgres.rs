@@ -2,24 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use clew::protocol::QueryText;
-
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, Lines, compare};
 use crate::dissector::Message;
 
 #[test]
 fn recordings() {
-    compare(&Comparison {
-        protocol: "postgres",
-        transport: Transport::Tcp,
-        dissector: "pgsql",
-        query_text: QueryText::Full,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
-    });
+    compare(&Comparison::of("postgres", "pgsql", clew, tshark));
 }
 
 fn clew(exchanges: &[Exchange]) -> Vec<String> {

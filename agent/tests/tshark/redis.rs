@@ -2,21 +2,14 @@
 
 use clew::protocol::QueryText;
 
-use crate::capture::Transport;
 use crate::compare::{Comparison, Exchange, compare};
 use crate::dissector::{Message, text_of};
 
 #[test]
 fn recordings() {
     compare(&Comparison {
-        protocol: "redis",
-        transport: Transport::Tcp,
-        dissector: "resp",
         query_text: QueryText::Sanitized,
-        clew,
-        tshark,
-        skipped: &[],
-        exceptions: &[],
+        ..Comparison::of("redis", "resp", clew, tshark)
     });
 }
 

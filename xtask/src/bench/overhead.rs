@@ -2,14 +2,12 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use clew_testbed::temp_dir;
-use nix::sys::signal::Signal;
 
 use super::cell::{Bench, Cell, Soak, Variant};
 use super::cpu;
@@ -81,11 +79,7 @@ pub fn overhead(options: &Options) -> Result<()> {
             .arg(&clew);
         return Err(again.arg("--floor").arg(&floor).exec()).context("starting sudo");
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
     // Before any thread is started, and before anything that is measured.
     cpu::pin_self(cpu::REST)?;
 

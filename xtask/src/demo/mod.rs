@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -58,11 +57,7 @@ pub fn demo(options: &Options) -> Result<()> {
         return Err(again.args(["demo", "--agent"]).arg(&clew).exec()).context("starting sudo");
     }
 
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
 
     // Dropped from the last to the first: agent, services, hosts, network, files.
     let directory = temp_dir()?;

@@ -13,18 +13,17 @@ mod sample;
 mod world;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clew_testbed::{Deadline, temp_dir};
-use nix::sys::signal::Signal;
 
 use crate::bench::again::{self, PYTHON};
 use crate::bench::agent::Agent;
 use crate::bench::document;
 use crate::bench::machine::Machine;
+use crate::command;
 use account::{Account, Told};
 use collector::Collector;
 use confined::Confined;
@@ -86,11 +85,7 @@ pub fn soak(options: &Options) -> Result<()> {
         Some(agent) if root && std::env::var_os(PYTHON).is_some() => agent.clone(),
         agent => return Err(again::again(agent.clone())?),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
     let results = run(options, &agent, &stop)?;
     let text = report::markdown(&results);
     println!("\n{text}");

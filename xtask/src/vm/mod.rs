@@ -5,15 +5,13 @@ mod kernels;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clew_testbed::{Deadline, Machine, Process, Tap};
-use nix::sys::signal::Signal;
 
-use crate::setup;
+use crate::{command, setup};
 pub use kernels::{Kernel, named};
 
 /// What `cargo xtask vm` can be told.
@@ -117,11 +115,7 @@ fn cable(options: &Options, namespace: &str) -> Result<Tap> {
 /// # Errors
 /// When it cannot be started, or this process is told to end.
 pub fn run(machine: &Machine<'_>, program: &[OsString]) -> Result<ExitStatus> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
     let command = machine.command(program)?;
     let command = match machine.tap {
         None => command,

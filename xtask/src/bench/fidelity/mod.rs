@@ -6,17 +6,16 @@ mod report;
 mod world;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum as _;
-use nix::sys::signal::Signal;
 
 use super::again::{self, PYTHON};
 use super::document;
 use super::machine::Machine;
+use crate::command;
 use axes::{Design, Topology};
 use cell::Cell;
 use report::Results;
@@ -59,11 +58,7 @@ pub fn fidelity(options: &Options) -> Result<()> {
         Some(agent) if root && std::env::var_os(PYTHON).is_some() => agent.clone(),
         agent => return Err(again::again(agent.clone())?),
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
     let under_test = AgentsOf {
         binary: &agent,
         propagation: &options.propagate,

@@ -7,13 +7,11 @@ mod scene;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clew_testbed::{Deadline, temp_dir};
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::agent::{Agent, Drops};
@@ -76,11 +74,7 @@ pub fn harm(options: &Options) -> Result<()> {
         again.args(std::env::args_os().skip(1));
         return Err(again.env("CLEW_BIN", agent).exec()).context("starting sudo");
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signal_hook::flag::register(signal as i32, Arc::clone(&stop))
-            .with_context(|| format!("handling {signal}"))?;
-    }
+    let stop = command::told_to_end()?;
     // Before any thread is started, and before anything that is measured.
     cpu::pin_self(cpu::REST)?;
 
