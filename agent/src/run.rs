@@ -46,7 +46,7 @@ pub fn run(config: &Config) -> Result<()> {
     let metrics = Metrics::default();
     let kernel = Kernel::start(&kernel_config(config))?;
     return_freed_memory();
-    for program in kernel.programs.iter().filter(|program| !program.works()) {
+    for program in kernel.programs().iter().filter(|program| !program.works()) {
         warn!("{}; lost: {}", program.summary(), program.lost);
     }
     report_headers(&kernel);
@@ -258,6 +258,7 @@ fn kernel_config(config: &Config) -> KernelConfig {
         backend: match config.capture.backend {
             config::Backend::Auto => None,
             config::Backend::Socket => Some(Backend::Socket),
+            config::Backend::Fentry => Some(Backend::Fentry),
             config::Backend::Syscall => Some(Backend::Syscall),
         },
         capture_bytes: bounded(config.capture.bytes),

@@ -18,7 +18,8 @@ macro_rules! offsets {
             /// What the kernel programs are built with, before the agent sets the real ones.
             pub const UNSET: Self = Self { $($field: 0),+ };
 
-            /// Fills every field by asking `lookup` for the offset of a struct's field.
+            /// Fills every field by asking `lookup` for the offset of a struct's field. A field that
+            /// has had several names is asked for by all of them, with `|` between.
             ///
             /// # Errors
             ///
@@ -98,6 +99,18 @@ offsets! {
     socket_file = "socket"."file",
     /// `socket.sk`: pointer to `struct sock`.
     socket_sk = "socket"."sk",
+    /// `socket_alloc.vfs_inode.i_ino`: inode number of the file of a `struct socket`, which is at the
+    /// beginning of a `struct socket_alloc`.
+    socket_inode = "socket_alloc"."vfs_inode.i_ino",
+    /// `msghdr.msg_iter`: the buffer of a send or receive.
+    msghdr_iterator = "msghdr"."msg_iter",
+    /// `iov_iter.iter_type` (`type` before 5.14): see [`Iterators`].
+    iterator_kind = "iov_iter"."iter_type|type",
+    /// `iov_iter.iov_offset`: bytes passed of its present piece.
+    iterator_into = "iov_iter"."iov_offset",
+    /// `iov_iter.__iov` (`iov` before 6.4): its present piece's description; the address of the buffer
+    /// itself, where there is one only, is at the same place.
+    iterator_vectors = "iov_iter"."__iov|iov",
     /// `file.f_flags`: `O_NONBLOCK` and so on.
     file_flags = "file"."f_flags",
     /// `file.private_data`: a socket file's `struct socket`.
@@ -132,4 +145,32 @@ offsets! {
     mm_env_start = "mm_struct"."env_start",
     /// `mm_struct.env_end`: end of the environment.
     mm_env_end = "mm_struct"."env_end",
+}
+
+/// How the running kernel's `struct iov_iter` says what it goes over (include/linux/uio.h). The numbers
+/// have changed several times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Iterators {
+    /// The bits of the kind that count.
+    pub mask: u32,
+    /// `ITER_UBUF`: one buffer in user memory. [`MISSING`] before Linux 6.0.
+    pub plain: u32,
+    /// `ITER_IOVEC`: several, of which descriptions are in the kernel's memory.
+    pub scattered: u32,
+}
+
+impl Iterators {
+    /// None is known.
+    pub const UNSET: Self = Self {
+        mask: 0,
+        plain: MISSING,
+        scattered: MISSING,
+    };
+
+    /// The numbers in the order in which they lie in memory.
+    #[must_use]
+    pub const fn words(&self) -> [u32; 3] {
+        [self.mask, self.plain, self.scattered]
+    }
 }

@@ -1,12 +1,17 @@
-//! From a system call's arguments to the bytes that it moved.
+//! From a system call's arguments, or the kernel's own description of its buffer, to the bytes that it
+//! moved.
 
-use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated::bpf_probe_read_user, macros::btf_map};
+use aya_ebpf::{
+    btf_maps::PerCpuArray,
+    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user},
+    macros::btf_map,
+};
 use clew_common::event::CAPTURE_MAX;
-use core::mem::MaybeUninit;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use crate::{
     chunk::record_data,
-    kernel::{opaque, read_user, zero},
+    kernel::{iterators, offset, opaque, read_kernel, read_or_zero, read_user, zero},
     registers::{Call, number},
 };
 
@@ -56,6 +61,9 @@ pub struct Buffer {
 const FIRST_MESSAGE: u64 = 1 << 32;
 /// [`Buffer::call`]: none at all.
 const NO_CALL: u64 = 1 << 33;
+/// [`Buffer::call`]: descriptions in the kernel's memory (`second`), from this byte (`third`) of the
+/// first piece on.
+const VECTORS: u64 = 1 << 34;
 
 impl Buffer {
     /// Not in the caller's memory, or not to be found.
@@ -81,6 +89,43 @@ impl Buffer {
     #[inline(always)]
     pub const fn of_first_message(vector: u64) -> Self {
         Self::new(FIRST_MESSAGE, vector, 0)
+    }
+
+    /// The buffer in which the last `moved` bytes were, from the kernel's `struct msghdr` of a call that
+    /// has ended.
+    ///
+    /// The kernel's iterator stands behind those bytes. It can be turned back
+    /// (include/linux/uio.h: iov_iter_revert), so nothing need be kept from the call's beginning.
+    #[inline(always)]
+    pub fn behind(message: *const c_void, moved: u32) -> Self {
+        let iterator = message
+            .cast::<u8>()
+            .wrapping_add(offset!(msghdr_iterator))
+            .cast();
+        let known = iterators();
+        // SAFETY: 0 is a number.
+        let (kind, into, start) = unsafe {
+            (
+                u32::from(read_or_zero::<u8>(iterator, offset!(iterator_kind))) & known.mask,
+                read_or_zero::<u64>(iterator, offset!(iterator_into)),
+                read_or_zero::<u64>(iterator, offset!(iterator_vectors)),
+            )
+        };
+        if kind == known.plain {
+            let address = start.wrapping_add(into).wrapping_sub(u64::from(moved));
+            return Self::new(number::READ, address, 0);
+        }
+        if kind != known.scattered {
+            // Pages: of a file, of another socket, or registered with io_uring.
+            return Self::UNREADABLE;
+        }
+        match clew_turn_back(start, into, moved) {
+            TOO_FAR => Self::UNREADABLE,
+            place => {
+                let passed = (place >> 32) * size_of::<IoVec>() as u64;
+                Self::new(VECTORS, start.wrapping_sub(passed), place & 0xffff_ffff)
+            }
+        }
     }
 
     /// Copies `wanted` bytes, after the first `passed`, to this processor's record, as far as they can be
@@ -110,12 +155,16 @@ extern "C" fn copy_of_call(call: u64, second: u64, third: u64, wanted: u32, pass
             if copied { wanted } else { 0 }
         }
         number::READV | number::WRITEV | number::PREADV2 | number::PWRITEV2 => {
-            copy_scattered(second, third, wanted, passed)
+            copy_scattered(second, third, wanted, passed, OF_CALLER)
         }
         number::SENDMSG | number::RECVMSG => copy_of_message(second, wanted, passed),
         // With several messages in one call nothing says which one this is, while it runs.
         number::SENDMMSG | number::RECVMMSG if third == 1 => {
             copy_of_message(second, wanted, passed)
+        }
+        VECTORS => {
+            let passed = passed.wrapping_add(third as u32);
+            copy_scattered(second, u64::from(VECTORS_MAX), wanted, passed, OF_KERNEL)
         }
         FIRST_MESSAGE if passed == 0 => {
             let filled = message_length(second, 0);
@@ -129,7 +178,7 @@ extern "C" fn copy_of_call(call: u64, second: u64, third: u64, wanted: u32, pass
 #[inline(always)]
 fn copy_of_message(header: u64, wanted: u32, passed: u32) -> u32 {
     match read_user::<MessageVectors>(header + MSGHDR_VECTORS) {
-        Some(message) => copy_scattered(message.vectors, message.count, wanted, passed),
+        Some(message) => copy_scattered(message.vectors, message.count, wanted, passed, OF_CALLER),
         None => 0,
     }
 }
@@ -156,10 +205,49 @@ struct Copying {
 #[btf_map]
 static COPYING: PerCpuArray<Copying, 1> = PerCpuArray::new();
 
-/// Copies `wanted` bytes, after the first `passed`, of `count` pieces that are described at `vectors`.
+/// Where descriptions of pieces are: in the caller's memory, or in the kernel's.
+const OF_CALLER: u32 = 0;
+const OF_KERNEL: u32 = 1;
+
+/// How many pieces an iterator is turned back.
+const BACK_MAX: u64 = 128;
+/// Result of [`clew_turn_back`]: it would be more.
+const TOO_FAR: u64 = u64::MAX;
+
+/// Turns an iterator back by `moved` bytes, which stands `into` the piece that is described at
+/// `vectors`: how many pieces before that one (the high half), and how many bytes into the piece there.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32, passed: u32) -> u32 {
+extern "C" fn clew_turn_back(vectors: u64, into: u64, moved: u32) -> u64 {
+    let mut left = u64::from(moved);
+    if left <= into {
+        return into - left;
+    }
+    left -= into;
+    for back in 1..=BACK_MAX {
+        let piece = vectors.wrapping_sub(back * size_of::<IoVec>() as u64);
+        let Some(IoVec { length, .. }) = read_kernel::<IoVec>(piece as *const c_void, 0) else {
+            break;
+        };
+        if left <= length {
+            return back << 32 | (length - left);
+        }
+        left -= length;
+    }
+    TOO_FAR
+}
+
+/// Copies `wanted` bytes, after the first `passed`, of `count` pieces that are described at `vectors`,
+/// [`OF_CALLER`] or [`OF_KERNEL`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_scattered(
+    vectors: u64,
+    count: u64,
+    wanted: u32,
+    passed: u32,
+    place: u32,
+) -> u32 {
     let Some(target) = record_data() else {
         return 0;
     };
@@ -170,7 +258,7 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32, passed: u32)
     zero(&mut first);
     // SAFETY: it consists of plain numbers.
     let first = unsafe { first.assume_init_mut() };
-    read_vectors(vectors, count, first);
+    read_vectors(vectors, count, place, first);
     // SAFETY: the slot is this processor's own. Volatile, as all that follow: see `Copying`.
     let (filled, to_pass) = unsafe { (&raw mut (*progress).filled, &raw mut (*progress).passed) };
     // SAFETY: as above.
@@ -187,7 +275,7 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32, passed: u32)
         let piece = if index < VECTORS_AT_ONCE {
             first[index as usize]
         } else {
-            vector(vectors, index)
+            vector(vectors, index, place)
         };
         let room = wanted - so_far;
         let Some(rest) = piece.length.checked_sub(u64::from(pass)) else {
@@ -222,7 +310,12 @@ extern "C" fn copy_scattered(vectors: u64, count: u64, wanted: u32, passed: u32)
 
 /// Reads the first descriptions of a scattered buffer at once; what is not there stays of length 0.
 #[inline(always)]
-fn read_vectors(vectors: u64, count: u64, first: &mut [IoVec; VECTORS_AT_ONCE as usize]) {
+fn read_vectors(
+    vectors: u64,
+    count: u64,
+    place: u32,
+    first: &mut [IoVec; VECTORS_AT_ONCE as usize],
+) {
     let number = if count < u64::from(VECTORS_AT_ONCE) {
         count as u32
     } else {
@@ -232,18 +325,28 @@ fn read_vectors(vectors: u64, count: u64, first: &mut [IoVec; VECTORS_AT_ONCE as
     if length <= VECTORS_AT_ONCE {
         // SAFETY: the array has room for that many; on failure the helper fills it with zeros.
         unsafe {
-            bpf_probe_read_user(
+            let (target, size) = (
                 first.as_mut_ptr().cast(),
                 length * size_of::<IoVec>() as u32,
-                vectors as *const _,
             );
+            if place == OF_KERNEL {
+                bpf_probe_read_kernel(target, size, vectors as *const _);
+            } else {
+                bpf_probe_read_user(target, size, vectors as *const _);
+            }
         }
     }
 }
 
 #[inline(always)]
-fn vector(vectors: u64, index: u32) -> IoVec {
-    read_user(vectors + u64::from(index) * size_of::<IoVec>() as u64).unwrap_or(IoVec::NONE)
+fn vector(vectors: u64, index: u32, place: u32) -> IoVec {
+    let address = vectors + u64::from(index) * size_of::<IoVec>() as u64;
+    let piece = if place == OF_KERNEL {
+        read_kernel(address as *const c_void, 0)
+    } else {
+        read_user(address)
+    };
+    piece.unwrap_or(IoVec::NONE)
 }
 
 /// # Safety

@@ -74,18 +74,18 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
 /// (include/trace/events/sock.h).
 ///
-/// Connections that begin while the agent runs get their role here; the program of the backend in
-/// use is loaded.
+/// Connections that begin while the agent runs get their role here. Of the two programs the one is
+/// loaded that keeps its state where the backend in use does.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn tcp_state_socket(ctx: BtfTracePointContext) -> i32 {
+pub fn tcp_state_storage(ctx: BtfTracePointContext) -> i32 {
     state_changed(&Trusted(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
     0
 }
 
-/// The same for the system call backend.
+/// The same with the table.
 #[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn tcp_state_syscall(ctx: BtfTracePointContext) -> i32 {
-    let store = Untrusted {
+pub fn tcp_state_table(ctx: BtfTracePointContext) -> i32 {
+    let store = Untrusted::<false> {
         address: ctx.arg(0),
         inode: 0,
     };

@@ -1,8 +1,9 @@
 //! What the kernel side remembers of a connection.
 //!
-//! Two places hold it. With the socket tracepoints the kernel knows the socket as a trusted
-//! pointer, so it lives in the socket itself (`FLOWS`) and goes with it. From a system call the
-//! socket is only an address, so it lives in a table (`FLOW_TABLE`), which the programs and the agent clear.
+//! Two places hold it. With the socket tracepoints, and at functions that are given a socket, the kernel
+//! knows the socket as such, so it lives in the socket itself (`FLOWS`) and goes with it. From a system
+//! call the socket is only an address, and before Linux 5.12 programs at functions may not ask for its
+//! storage: then it lives in a table (`FLOW_TABLE`), which the programs and the agent clear.
 
 use aya_ebpf::{
     bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
@@ -139,13 +140,13 @@ pub fn is_excluded(pid: u32) -> bool {
     unsafe { EXCLUDED.get(pid) }.is_some()
 }
 
-/// The flow of a socket, for programs that are given one: with the socket backend.
+/// The flow of a socket, for programs that are given one: in the socket.
 #[inline(always)]
 pub fn in_storage(socket: *mut bpf_sock) -> Option<*mut Flow> {
     Trusted(socket.cast_const().cast()).get()
 }
 
-/// The same with the system call backend.
+/// The same with the table.
 #[inline(always)]
 pub fn in_table(socket: *mut bpf_sock) -> Option<*mut Flow> {
     let flow = look_up(socket);
@@ -321,16 +322,20 @@ impl Store for OfContext {
     }
 }
 
-/// A socket of which only the address is known.
-pub struct Untrusted {
+/// A socket of which only the address is known. `UDP`: whether UDP sockets are traced. The program that
+/// follows every system call does not: at the end of a sendmmsg or recvmmsg several datagrams have moved,
+/// and it is at the limit of the verifier's patience.
+pub struct Untrusted<const UDP: bool> {
     pub address: *const c_void,
     /// Inode number of its file, 0 where it is not known.
     pub inode: u64,
 }
 
-impl Store for Untrusted {
-    // No datagrams: at the end of a sendmmsg or recvmmsg several have moved, and the program that
-    // follows every system call is at the limit of the verifier's patience.
+impl<const UDP: bool> Store for Untrusted<UDP> {
+    #[inline(always)]
+    fn knows_datagrams(&self) -> bool {
+        UDP
+    }
 
     #[inline(always)]
     fn address(&self) -> *const c_void {
@@ -397,7 +402,7 @@ impl Store for Untrusted {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn clew_follow(address: u64, place: u64, caller: u64, sent_captured: u32) -> u32 {
-    let store = Untrusted {
+    let store = Untrusted::<false> {
         address: address as *const c_void,
         inode: 0,
     };

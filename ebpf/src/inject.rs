@@ -92,16 +92,17 @@ pub fn inherit(parent: u32, pid: u32) {
     }
 }
 
-/// Socket operations (`BPF_PROG_TYPE_SOCK_OPS`) on every cgroup, with the socket backend.
+/// Socket operations (`BPF_PROG_TYPE_SOCK_OPS`) on every cgroup, where the connections' state is in
+/// the sockets.
 #[sock_ops]
-pub fn enrol_socket(ctx: SockOpsContext) -> u32 {
+pub fn enrol_storage(ctx: SockOpsContext) -> u32 {
     established(&ctx, |socket| in_storage(socket));
     PASS
 }
 
-/// The same with the system call backend.
+/// The same with the table.
 #[sock_ops]
-pub fn enrol_syscall(ctx: SockOpsContext) -> u32 {
+pub fn enrol_table(ctx: SockOpsContext) -> u32 {
     established(&ctx, |socket| in_table(socket));
     PASS
 }
@@ -148,17 +149,17 @@ fn established(ctx: &SockOpsContext, find: impl FnOnce(*mut bpf_sock) -> Option<
     }
 }
 
-/// Messages of the sockets in `HEADER_SOCKETS`, with the socket backend.
+/// Messages of the sockets in `HEADER_SOCKETS`, where the connections' state is in the sockets.
 #[sk_msg]
-pub fn header_socket(ctx: SkMsgContext) -> u32 {
+pub fn header_storage(ctx: SkMsgContext) -> u32 {
     // SAFETY: the verifier knows the context's socket.
     let _ = unsafe { message(ctx.msg, |socket| in_storage(socket)) };
     PASS
 }
 
-/// The same with the system call backend.
+/// The same with the table.
 #[sk_msg]
-pub fn header_syscall(ctx: SkMsgContext) -> u32 {
+pub fn header_table(ctx: SkMsgContext) -> u32 {
     // SAFETY: as above.
     let _ = unsafe { message(ctx.msg, |socket| in_table(socket)) };
     PASS

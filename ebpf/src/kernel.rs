@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use clew_common::{
-    offsets::{MISSING, Offsets},
+    offsets::{Iterators, MISSING, Offsets},
     sampling::{Threshold, randomness},
 };
 use core::ffi::c_void;
@@ -11,6 +11,10 @@ use core::mem::MaybeUninit;
 /// Offsets of the running kernel's fields; the agent sets them before loading.
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::UNSET;
+
+/// How the running kernel tells buffers apart; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static ITERATORS: Iterators = Iterators::UNSET;
 
 /// The agent's own process id; the agent sets it before loading.
 #[unsafe(no_mangle)]
@@ -66,6 +70,12 @@ pub fn read_offset(at: usize) -> usize {
     } else {
         offset as usize
     }
+}
+
+#[inline(always)]
+pub fn iterators() -> Iterators {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const ITERATORS) }
 }
 
 #[inline(always)]

@@ -19,6 +19,7 @@ mod counter;
 mod datagram;
 mod exchange;
 mod existing;
+mod fentry;
 mod flow;
 mod inject;
 mod kernel;

@@ -114,33 +114,44 @@ const HELLO: Hello = Hello {
     word: option::HELLO,
 };
 
-/// With the socket tracepoints. The kernel lets it ask who is sending.
+/// Where the kernel lets it ask who is sending (6.10 or so and later), and the connections' state is in
+/// the sockets.
 #[sock_ops]
-pub fn tcp_option_socket(ctx: SockOpsContext) -> u32 {
-    if is_syn_ack(&ctx) {
-        answer(&ctx);
-    } else if let Some(socket) = socket_of(&ctx) {
-        let store = OfContext {
-            socket,
-            context: ctx.as_ptr(),
-        };
-        handle(&ctx, socket, &store, true);
-    }
-    1
+pub fn tcp_option_storage(ctx: SockOpsContext) -> u32 {
+    in_storage(&ctx, true)
 }
 
-/// With the system call backend: who is sending was seen at the start of the call, because kernels
-/// that lack the socket tracepoints do not say it here (5.10 and 6.1 refuse the question).
+/// Where it does not: the beginning of the send has told (`fentry.rs: sending_storage`).
 #[sock_ops]
-pub fn tcp_option_syscall(ctx: SockOpsContext) -> u32 {
+pub fn tcp_option_told_storage(ctx: SockOpsContext) -> u32 {
+    in_storage(&ctx, false)
+}
+
+/// The same with the table.
+#[sock_ops]
+pub fn tcp_option_told_table(ctx: SockOpsContext) -> u32 {
     if is_syn_ack(&ctx) {
         answer(&ctx);
     } else if let Some(socket) = socket_of(&ctx) {
-        let store = Untrusted {
+        let store = Untrusted::<false> {
             address: address_of(socket),
             inode: 0,
         };
         handle(&ctx, socket, &store, false);
+    }
+    1
+}
+
+#[inline(always)]
+fn in_storage(ctx: &SockOpsContext, knows_sender: bool) -> u32 {
+    if is_syn_ack(ctx) {
+        answer(ctx);
+    } else if let Some(socket) = socket_of(ctx) {
+        let store = OfContext {
+            socket,
+            context: ctx.as_ptr(),
+        };
+        handle(ctx, socket, &store, knows_sender);
     }
     1
 }

@@ -222,7 +222,7 @@ fn find_socket_file(descriptor: u32) -> Option<*const c_void> {
 
 /// The socket of a socket's file.
 #[inline(always)]
-fn socket_of(file: *const c_void) -> Option<Untrusted> {
+fn socket_of(file: *const c_void) -> Option<Untrusted<false>> {
     let inode = read_pointer(file, offset!(file_inode))?;
     let socket = read_pointer(file, offset!(file_private_data))?;
     Some(Untrusted {

@@ -3,6 +3,20 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// `CLEW_TEST_SLOWNESS`: how many times slower the machine is than a computer is (an emulated one, say); 1
+/// where it is not set.
+#[must_use]
+pub fn slowness() -> u32 {
+    static SLOWNESS: OnceLock<u32> = OnceLock::new();
+    *SLOWNESS.get_or_init(|| {
+        let given = std::env::var("CLEW_TEST_SLOWNESS").ok();
+        given
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1)
+            .clamp(1, 100)
+    })
+}
+
 /// How long a condition is waited for before its failure is final.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
@@ -12,19 +26,10 @@ impl Deadline {
     /// the processor to that program.
     const PAUSE: Duration = Duration::from_millis(5);
 
-    /// A deadline `within` from now; later where `CLEW_TEST_SLOWNESS=N` says that the machine is N
-    /// times slower than a computer is (an emulated one, say).
+    /// A deadline `within` from now; later on a machine that is slower than a computer is.
     #[must_use]
     pub fn after(within: Duration) -> Self {
-        static SLOWNESS: OnceLock<u32> = OnceLock::new();
-        let slowness = SLOWNESS.get_or_init(|| {
-            let given = std::env::var("CLEW_TEST_SLOWNESS").ok();
-            given
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(1)
-                .clamp(1, 100)
-        });
-        Self(Instant::now() + within * *slowness)
+        Self(Instant::now() + within * slowness())
     }
 
     /// Whether it has passed.

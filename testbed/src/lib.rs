@@ -20,7 +20,7 @@ mod tap;
 mod unprivileged;
 
 pub use cgroup::Cgroup;
-pub use deadline::Deadline;
+pub use deadline::{Deadline, slowness};
 pub use impairment::Impairment;
 pub use machine::{Machine, kernel_image, shell_line};
 pub use namespace::Namespace;

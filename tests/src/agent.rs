@@ -23,16 +23,28 @@ use crate::{otlp, require};
 pub enum Backend {
     /// The socket tracepoints.
     Socket,
+    /// The functions behind sends and receives.
+    Fentry,
     /// The system call tracepoints.
     Syscall,
 }
 
 impl Backend {
+    /// What is added to a port, so that cases which run side by side do not take the same one.
+    #[must_use]
+    pub const fn ports(self) -> u16 {
+        match self {
+            Self::Socket | Self::Fentry => 0,
+            Self::Syscall => 50,
+        }
+    }
+
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Socket => "socket",
+            Self::Fentry => "fentry",
             Self::Syscall => "syscall",
         }
     }
@@ -62,11 +74,12 @@ impl Agent {
     /// When it cannot be started.
     #[must_use]
     pub fn shared(backend: Backend) -> &'static Self {
-        static AGENTS: [OnceLock<Agent>; 2] = [const { OnceLock::new() }; 2];
+        static AGENTS: [OnceLock<Agent>; 3] = [const { OnceLock::new() }; 3];
+        // No run has cases of both `socket` and `fentry`.
         // Of agents for the same programs only one passes contexts on. That the other's do so too is
         // shown where each has programs of its own.
         let arguments: &[&str] = match backend {
-            Backend::Socket => &[],
+            Backend::Socket | Backend::Fentry => &[],
             Backend::Syscall => &["--propagate", "off"],
         };
         AGENTS[backend as usize].get_or_init(|| match Self::start(backend, arguments) {

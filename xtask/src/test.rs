@@ -22,6 +22,9 @@ pub struct Options {
     /// an emulated machine, with the backend that this kernel offers
     #[arg(long, value_name = "KERNEL")]
     kernels: Option<String>,
+    /// With --kernels: another of the agent's backends (socket, fentry, syscall)
+    #[arg(long, requires = "kernels", value_name = "BACKEND")]
+    backend: Option<String>,
     /// With --kernels: the tests, by parts of their names [default: some of each kind]
     #[arg(last = true, requires = "kernels", value_name = "FILTER")]
     filters: Vec<String>,
@@ -55,7 +58,8 @@ pub fn test(options: &Options) -> Result<()> {
     fuzz::fuzz(options.fuzz)?;
 
     let mut end_to_end = cargo_test(options.require);
-    end_to_end.args(["--package", "clew-tests"]);
+    end_to_end.args(["--package", "clew-tests", "--"]);
+    skip_others(&mut end_to_end, &backends_here(&clew)?);
     if !nix::unistd::geteuid().is_root() && command::find("sudo").is_some() {
         // Cargo calls the test binaries through this; only they have to be root.
         end_to_end.env(runner(), "sudo --preserve-env");
@@ -86,11 +90,8 @@ fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
         };
         // Two emulated processors: tests side by side would wait for each other.
         cargo.args(["--test-threads", "1"]);
-        for backend in ["socket", "syscall"] {
-            if backend != kernel.backend() {
-                cargo.args(["--skip", &format!("{backend}::")]);
-            }
-        }
+        let wanted = options.backend.as_deref().unwrap_or(kernel.backend());
+        skip_others(&mut cargo, &[wanted]);
         let series = kernel.series();
         cargo.env(
             runner(),
@@ -102,6 +103,41 @@ fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
         command::run(&mut cargo).with_context(|| format!("on Linux {series}"))?;
     }
     Ok(())
+}
+
+/// The agent's backends.
+const BACKENDS: [&str; 3] = ["socket", "fentry", "syscall"];
+
+/// Leaves the cases of other backends out.
+fn skip_others(tests: &mut Command, backends: &[&str]) {
+    for backend in BACKENDS {
+        if !backends.contains(&backend) {
+            tests.args(["--skip", &format!("{backend}::")]);
+        }
+    }
+}
+
+/// The backends that this kernel offers and an agent would take: the best, and the last resort. All, where
+/// that cannot be found out: the tests say what they lack then.
+fn backends_here(clew: &Path) -> Result<Vec<&'static str>> {
+    let Ok(mut doctor) = command::as_root(clew) else {
+        return Ok(BACKENDS.to_vec());
+    };
+    // Its exit status says only whether any works.
+    let report = doctor.args(["doctor", "--json"]).output();
+    let report = report.context("asking `clew doctor`")?.stdout;
+    let report: serde_json::Value =
+        serde_json::from_slice(&report).context("reading what `clew doctor` says")?;
+    let works = |backend: &&str| {
+        let checks = report["checks"].as_array().into_iter().flatten();
+        checks
+            .filter(|check| check["name"] == format!("backend.{backend}"))
+            .any(|check| check["status"] == "works")
+    };
+    let (last, better) = BACKENDS.split_last().context("there are backends")?;
+    let best = better.iter().find(|backend| works(backend)).unwrap_or(last);
+    println!("end to end with the backends `{best}` and `{last}`");
+    Ok(vec![best, last])
 }
 
 /// The variable that names the program through which cargo calls test binaries.

@@ -221,7 +221,7 @@ pub struct RunArgs {
         long,
         value_name = "BACKEND",
         help_heading = "Capture",
-        value_parser = ["auto", "socket", "syscall"]
+        value_parser = ["auto", "socket", "fentry", "syscall"]
     )]
     pub backend: Option<String>,
 

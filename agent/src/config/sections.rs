@@ -34,6 +34,8 @@ choice! {
         Auto = "auto",
         /// Tracepoints on socket sends and receives (kernel 6.3 and later).
         Socket = "socket",
+        /// The functions behind them (kernel 5.10 and later, where programs may attach to functions).
+        Fentry = "fentry",
         /// Tracepoints on system calls (kernel 5.10 and later; every system call pays).
         Syscall = "syscall",
     }

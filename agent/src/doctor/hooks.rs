@@ -2,9 +2,9 @@
 
 use clew_common::event::CAPTURE_MAX;
 
-use super::{Check, Status};
+use super::{Check, Status, logs::Logs};
 use crate::kernel::{
-    Backend, HeadersConfig, HeadersError, Kernel, KernelConfig, KernelError, Loaded, ProgramReport,
+    Backend, HeadersConfig, HeadersError, Kernel, KernelConfig, KernelError, ProgramReport,
 };
 
 /// Smallest ring buffer that every page size allows.
@@ -13,7 +13,8 @@ const RING_BYTES: u32 = 64 << 10;
 /// Loads the programs of each backend.
 #[must_use]
 pub fn hook_checks() -> Vec<Check> {
-    let results = [Backend::Socket, Backend::Syscall].map(|backend| (backend, try_load(backend)));
+    let mut logs = Logs::default();
+    let results = Backend::ALL.map(|backend| (backend, try_load(backend)));
     let best = results.iter().find_map(|(backend, result)| {
         result
             .as_ref()
@@ -23,20 +24,16 @@ pub fn hook_checks() -> Vec<Check> {
     let backend = best.as_ref().map(|(backend, _)| *backend);
     let mut checks = vec![capture(backend, &results)];
     for (backend, result) in &results {
-        checks.push(backend_check(*backend, result));
+        checks.push(backend_check(*backend, result, &mut logs));
     }
-    let optional = best.into_iter().flat_map(|(_, programs)| programs);
-    checks.extend(
-        optional
-            .filter(|program| !program.required)
-            .map(|p| hook(&p)),
-    );
+    let programs = best.into_iter().flat_map(|(_, programs)| programs);
+    checks.extend(programs.map(|program| hook(&program, &mut logs)));
     checks.push(headers(backend));
     checks
 }
 
 fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
-    Kernel::start(&config(backend)).map(|kernel| kernel.programs)
+    Kernel::start(&config(backend)).map(|kernel| kernel.programs().to_vec())
 }
 
 /// Tries headers in requests, as `clew run` would with `--propagate-header`.
@@ -80,7 +77,7 @@ fn config(backend: Backend) -> KernelConfig {
     }
 }
 
-type Results = [(Backend, Result<Vec<ProgramReport>, KernelError>); 2];
+type Results = [(Backend, Result<Vec<ProgramReport>, KernelError>); Backend::ALL.len()];
 
 fn capture(best: Option<Backend>, results: &Results) -> Check {
     let check = Check::works("capture", "see what programs send and receive", "").required();
@@ -101,7 +98,11 @@ fn capture(best: Option<Backend>, results: &Results) -> Check {
     }
 }
 
-fn backend_check(backend: Backend, result: &Result<Vec<ProgramReport>, KernelError>) -> Check {
+fn backend_check(
+    backend: Backend,
+    result: &Result<Vec<ProgramReport>, KernelError>,
+    logs: &mut Logs,
+) -> Check {
     let (name, what_for, lost, remedy) = match backend {
         Backend::Socket => (
             "backend.socket",
@@ -109,26 +110,42 @@ fn backend_check(backend: Backend, result: &Result<Vec<ProgramReport>, KernelErr
             "the cheaper capture; every system call pays a little",
             "use kernel 6.3 or later",
         ),
+        Backend::Fentry => (
+            "backend.fentry",
+            "capture at the kernel's functions for sends and receives",
+            "nothing, where `backend.socket` works, but what io_uring moves; else every system call \
+             pays a little",
+            "use a kernel that lets programs attach to its functions",
+        ),
         Backend::Syscall => (
             "backend.syscall",
-            "capture where the socket tracepoints are missing",
-            "the fallback; nothing, where `backend.socket` works",
+            "capture where neither is to be had",
+            "the fallback; nothing, where another backend works",
             "",
         ),
     };
     let check = Check::works(name, what_for, "");
     match result {
         Ok(_) => check,
+        Err(KernelError::NoBackend(refusals)) => {
+            let reasons: Vec<String> = refusals
+                .iter()
+                .map(|refusal| logs.reason(&refusal.program))
+                .collect();
+            check.but(Status::Missing, reasons.join("; "), lost, remedy)
+        }
         Err(error) => check.but(Status::Missing, error.to_string(), lost, remedy),
     }
 }
 
-fn hook(program: &ProgramReport) -> Check {
-    let check = Check::works(&format!("hook.{}", program.hook), program.purpose, "");
-    match &program.loaded {
-        Loaded::Attached => check,
-        Loaded::Refused { reason, .. } => {
-            check.but(Status::Missing, reason.clone(), program.lost, "")
-        }
+fn hook(program: &ProgramReport, logs: &mut Logs) -> Check {
+    let cost = program
+        .verified
+        .map(|verified| format!("{verified} instructions verified"))
+        .unwrap_or_default();
+    let check = Check::works(&format!("hook.{}", program.hook), program.purpose, cost);
+    if program.works() {
+        return check;
     }
+    check.but(Status::Missing, logs.reason(program), program.lost, "")
 }

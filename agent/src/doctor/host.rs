@@ -12,8 +12,6 @@ const INITIAL_CGROUP: u64 = 0xEFFF_FFFB;
 
 /// The oldest kernel that any capture backend works on.
 const OLDEST: (u32, u32) = (5, 10);
-/// The first kernel with the tracepoints that tax nobody else.
-const SOCKET_TRACEPOINTS: (u32, u32) = (6, 3);
 
 /// Looks at the host under `root` (`/`). Gives the kernel's release and the checks.
 #[must_use]
@@ -55,12 +53,6 @@ fn kernel(release: &str, version: Option<(u32, u32)>) -> Check {
             release,
             "all of it",
             "use kernel 5.10 or later",
-        ),
-        Some(version) if version < SOCKET_TRACEPOINTS => check.but(
-            Status::Degraded,
-            release,
-            "socket tracepoints (6.3 and later): every system call of the host pays a little",
-            "use kernel 6.3 or later",
         ),
         Some(_) => check,
     }

@@ -11,6 +11,7 @@
 mod capabilities;
 mod hooks;
 mod host;
+mod logs;
 mod render;
 
 pub use hooks::hook_checks;

@@ -38,6 +38,8 @@ pub enum BtfError {
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
+const KIND_FUNC: u32 = 12;
 
 /// A parsed BTF blob.
 pub struct Btf {
@@ -103,8 +105,8 @@ impl Btf {
         Ok(btf)
     }
 
-    /// The byte offset of a field. `field` may name a field inside a field (`ns.inum`); anonymous
-    /// structs and unions on the way are looked through.
+    /// The byte offset of a field. `field` may name a field inside a field (`ns.inum`), and several
+    /// names that it has had (`__iov|iov`); anonymous structs and unions on the way are looked through.
     ///
     /// # Errors
     ///
@@ -117,7 +119,11 @@ impl Btf {
         let mut current = self.find_struct(owner)?.ok_or_else(missing)?;
         let mut bits = 0;
         for name in field.split('.') {
-            let (offset, kind_of) = self.member(current, name, 0)?.ok_or_else(missing)?;
+            let mut found = None;
+            for name in name.split('|') {
+                found = found.or(self.member(current, name, 0)?);
+            }
+            let (offset, kind_of) = found.ok_or_else(missing)?;
             bits += offset;
             current = kind_of;
         }
@@ -132,6 +138,39 @@ impl Btf {
                 && self.string_is(self.word(at)?, name)
             {
                 return Ok(Some(id as u32));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the kernel has a function that programs may attach to.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.types.iter().skip(1).any(|&at| {
+            let record = self
+                .word(at)
+                .and_then(|name| Ok((name, self.word(at + 4)?)));
+            matches!(record, Ok((string, info))
+                if kind(info) == KIND_FUNC && self.string_is(string, name))
+        })
+    }
+
+    /// The value of an enumerator, of whatever enumeration.
+    ///
+    /// # Errors
+    ///
+    /// [`BtfError::Malformed`].
+    pub fn enumerator(&self, name: &str) -> Result<Option<u32>, BtfError> {
+        for &at in self.types.iter().skip(1) {
+            let info = self.word(at + 4)?;
+            if kind(info) != KIND_ENUM {
+                continue;
+            }
+            for index in 0..(info & 0xffff) as usize {
+                let enumerator = at + 12 + index * 8;
+                if self.string_is(self.word(enumerator)?, name) {
+                    return self.word(enumerator + 4).map(Some);
+                }
             }
         }
         Ok(None)
@@ -187,8 +226,8 @@ impl Btf {
             1 | 14 | 17 => 4,                                 // INT, VAR, DECL_TAG
             KIND_ARRAY => 12,                                 //
             KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * count, // and DATASEC, ENUM64
-            6 | 13 => 8 * count,                              // ENUM, FUNC_PROTO
-            2 | 7..=12 | 16 | 18 => 0, // PTR, FWD to RESTRICT, FUNC, FLOAT, TYPE_TAG
+            KIND_ENUM | 13 => 8 * count,                      // and FUNC_PROTO
+            2 | 7..=KIND_FUNC | 16 | 18 => 0,                 // PTR, FWD to FUNC, FLOAT, TYPE_TAG
             _ => return Err(BtfError::Malformed(at)),
         };
         Ok(12 + tail)

@@ -7,27 +7,27 @@ use aya::{
 use clew_common::control::{Control, FLOW_WORDS};
 use tracing::debug;
 
-use super::{Backend, KernelError, missing};
+use super::{KernelError, description::Flows, missing};
 
 /// The maps that the agent writes. A failed write costs efficiency, never correctness: the kernel
 /// then sends chunks that the agent drops.
 pub struct Controls {
     connections: HashMap<MapData, u64, [u32; 5]>,
     excluded: HashMap<MapData, u32, u32>,
-    /// With the system call backend: the kernel's state of connections, by socket address; its
+    /// Where it is in the table: the kernel's state of connections, by socket address; its
     /// first word is the connection's identity.
     flows: Option<HashMap<MapData, u64, [u64; FLOW_WORDS]>>,
     habits: HashMap<MapData, u32, u32>,
 }
 
 impl Controls {
-    pub(super) fn take(ebpf: &mut Ebpf, backend: Backend) -> Result<Self, KernelError> {
+    pub(super) fn take(ebpf: &mut Ebpf, flows: Flows) -> Result<Self, KernelError> {
         Ok(Self {
             connections: take_map(ebpf, "CONTROL")?,
             excluded: take_map(ebpf, "EXCLUDED")?,
-            flows: match backend {
-                Backend::Socket => None,
-                Backend::Syscall => Some(take_map(ebpf, "FLOW_TABLE")?),
+            flows: match flows {
+                Flows::Storage => None,
+                Flows::Table => Some(take_map(ebpf, "FLOW_TABLE")?),
             },
             habits: take_map(ebpf, "HABITS")?,
         })

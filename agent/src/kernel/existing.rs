@@ -21,10 +21,11 @@ use super::program::{self, Loaded, ProgramReport};
 pub(super) fn ask(ebpf: &mut Ebpf, btf: &Btf, trial: bool) -> ProgramReport {
     ProgramReport {
         name: "existing_sockets",
-        hook: "iter/tcp",
+        hook: "iter/tcp".to_owned(),
         purpose: "takes in connections that are older than the agent",
         lost: "contexts in TCP options on connections, and to listeners, that are older than the agent",
         required: false,
+        verified: None,
         loaded: match try_ask(ebpf, btf, trial) {
             Ok(()) => Loaded::Attached,
             Err(error) => program::refusal(&error),

@@ -1,9 +1,9 @@
 //! What may be missing from a kernel's structures.
 
-use clew_common::offsets::{MISSING, Offsets};
+use clew_common::offsets::{Iterators, MISSING, Offsets};
 use tracing::warn;
 
-use super::btf::BtfError;
+use super::btf::{Btf, BtfError};
 
 /// A structure or field that a kernel may be built without, and what is lost by it. Without any
 /// other field nothing can be traced.
@@ -27,6 +27,13 @@ const OPTIONAL: &[Optional] = &[
         field: "",
         lost: "paths and peers of Unix sockets",
     },
+    // Only the `fentry` backend looks at it; a kernel that names it otherwise has the socket
+    // tracepoints.
+    Optional {
+        owner: "iov_iter",
+        field: "",
+        lost: "what is sent and received, with the `fentry` backend",
+    },
 ];
 
 /// The offsets of the running kernel's fields, as `lookup` finds them.
@@ -46,6 +53,25 @@ pub(super) fn offsets(
             None => Err(error),
         },
         result => result,
+    })
+}
+
+/// How the running kernel tells buffers apart.
+///
+/// # Errors
+///
+/// [`BtfError::Malformed`].
+pub(super) fn iterators(btf: &Btf) -> Result<Iterators, BtfError> {
+    let number = |name| btf.enumerator(name).map(|found| found.unwrap_or(MISSING));
+    // Until 5.13 the field holds the direction too, in its lowest bit.
+    let mask = match btf.offset("iov_iter", "iter_type") {
+        Ok(_) => 0xff,
+        Err(_) => 0xfe,
+    };
+    Ok(Iterators {
+        mask,
+        plain: number("ITER_UBUF")?,
+        scattered: number("ITER_IOVEC")?,
     })
 }
 

@@ -5,6 +5,7 @@ pub mod btf;
 mod cgroup;
 mod control;
 mod counter;
+mod description;
 mod event;
 mod existing;
 mod headers;
@@ -15,10 +16,13 @@ mod program;
 use std::{fs::File, path::PathBuf};
 
 use aya::{
-    Btf as AyaBtf, Ebpf, EbpfLoader,
+    Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{MapData, RingBuf},
 };
-use clew_common::{event::CAPTURE_MAX, offsets::Offsets};
+use clew_common::{
+    event::CAPTURE_MAX,
+    offsets::{Iterators, Offsets},
+};
 use thiserror::Error;
 use tracing::debug;
 
@@ -29,10 +33,12 @@ pub use self::{
     cgroup::cgroups,
     control::Controls,
     counter::KernelCounters,
+    description::Backend,
     event::{KernelEvent, decode},
     headers::{Headers, HeadersError, Unsafe},
-    program::{Backend, Loaded, ProgramReport},
+    program::{Loaded, ProgramReport},
 };
+use self::{description::Flows, program::Programs};
 
 /// The kernel programs, put there by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/clew-ebpf"));
@@ -57,9 +63,32 @@ pub enum KernelError {
     /// A map that the object must have is missing or of another kind.
     #[error("the kernel object's map `{0}` is not usable: {1}")]
     Map(&'static str, aya::maps::MapError),
-    /// Neither backend works.
-    #[error("this kernel refuses every capture backend: {0}")]
-    NoBackend(String),
+    /// No backend works.
+    #[error("this kernel refuses every capture backend: {}", in_a_line(.0))]
+    NoBackend(Vec<Refusal>),
+}
+
+/// Why a backend does not work.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The backend.
+    pub backend: Backend,
+    /// The program that it cannot do without.
+    pub program: ProgramReport,
+}
+
+fn in_a_line(refusals: &[Refusal]) -> String {
+    let lines: Vec<String> = refusals
+        .iter()
+        .map(|refusal| format!("{}: {}", refusal.backend.name(), refusal.program.summary()))
+        .collect();
+    lines.join("; ")
+}
+
+/// What the programs must know of this kernel's structures.
+struct Layout {
+    offsets: Offsets,
+    iterators: Iterators,
 }
 
 /// How to load.
@@ -71,12 +100,12 @@ pub struct KernelConfig {
     pub capture_bytes: u32,
     /// Size of the ring buffer in bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
-    /// Connections for which the kernel keeps a record of what the agent decided, and, with the
-    /// system call backend, their state.
+    /// Connections for which the kernel keeps a record of what the agent decided, and, where it cannot be
+    /// kept in the sockets, their state.
     pub max_connections: u32,
     /// Decides about traces that begin in the kernel.
     pub sampler: Sampler,
-    /// Only to see whether it works: sockets that are there already are left as they are.
+    /// Only to see whether it works, and if not why: sockets that are there already are left as they are.
     pub trial: bool,
     /// Send contexts in TCP options on the sockets of these cgroups (version 2) and those below them.
     pub option: Vec<PathBuf>,
@@ -97,8 +126,7 @@ pub struct Kernel {
     ring: RingBuf<MapData>,
     /// The capture backend in use.
     pub backend: Backend,
-    /// What became of each program.
-    pub programs: Vec<ProgramReport>,
+    programs: Programs,
     /// Verdicts and exclusions.
     pub controls: Controls,
     /// Since when all of them run. What some saw before is not the whole: a request, say, and not its
@@ -123,44 +151,56 @@ impl Kernel {
             return Err(KernelError::NoObject);
         }
         let btf = Btf::of_running_kernel()?;
-        let offsets = layout::offsets(|owner, field| btf.offset(owner, field))?;
+        let layout = Layout {
+            offsets: layout::offsets(|owner, field| btf.offset(owner, field))?,
+            iterators: layout::iterators(&btf)?,
+        };
+        let candidates: Vec<(Backend, Flows)> = Backend::ALL
+            .into_iter()
+            .filter(|&backend| config.backend.is_none_or(|only| only == backend))
+            .flat_map(|backend| {
+                let flows = backend.flows(|function| btf.has_function(function));
+                flows.map(move |flows| (backend, flows))
+            })
+            .collect();
         drop(btf);
         let aya_btf = AyaBtf::from_sys_fs()?;
-        let candidates = match config.backend {
-            Some(backend) => vec![backend],
-            None => vec![Backend::Socket, Backend::Syscall],
-        };
         let cgroups = cgroup::claim(&config.option);
         let mut refusals = Vec::new();
-        for backend in candidates {
+        for (backend, flows) in candidates {
             let mut ebpf = load_maps(
                 config,
-                backend,
-                &offsets,
+                flows,
+                &layout,
                 !cgroups.is_empty() || config.headers.is_some(),
             )?;
-            let mut programs = program::load_all(&mut ebpf, backend, &aya_btf, &cgroups);
-            if let Some(missing) = programs.iter().find(|p| p.required && !p.works()) {
-                refusals.push(format!("{}: {}", backend.name(), missing.summary()));
+            let mut programs = Programs::load(&mut ebpf, backend, flows, &aya_btf, &cgroups);
+            if let Some(missing) = programs.missing() {
                 debug!(backend = backend.name(), "refused: {}", missing.summary());
+                refusals.push(Refusal {
+                    backend,
+                    program: missing.clone(),
+                });
                 continue;
             }
             if !cgroups.is_empty() {
-                programs.push(existing::ask(&mut ebpf, &aya_btf, config.trial));
+                programs
+                    .reports
+                    .push(existing::ask(&mut ebpf, &aya_btf, config.trial));
             }
-            let mut kernel = Self::assemble(ebpf, backend, programs, cgroups)?;
+            let mut kernel = Self::assemble(ebpf, (backend, flows), programs, cgroups)?;
             kernel.headers = config
                 .headers
-                .map(|wanted| Headers::start(&mut kernel.ebpf, backend, wanted.accept_unsafe));
+                .map(|wanted| Headers::start(&mut kernel.ebpf, flows, wanted.accept_unsafe));
             return Ok(kernel);
         }
-        Err(KernelError::NoBackend(refusals.join("; ")))
+        Err(KernelError::NoBackend(refusals))
     }
 
     fn assemble(
         mut ebpf: Ebpf,
-        backend: Backend,
-        programs: Vec<ProgramReport>,
+        (backend, flows): (Backend, Flows),
+        programs: Programs,
         cgroups: Vec<File>,
     ) -> Result<Self, KernelError> {
         let logger = aya_log::EbpfLogger::init(&mut ebpf)
@@ -170,7 +210,7 @@ impl Kernel {
             .take_map("EVENTS")
             .ok_or_else(|| missing("EVENTS"))
             .and_then(|map| RingBuf::try_from(map).map_err(|e| KernelError::Map("EVENTS", e)))?;
-        let controls = Controls::take(&mut ebpf, backend)?;
+        let controls = Controls::take(&mut ebpf, flows)?;
         let counters = KernelCounters::take(&mut ebpf)?;
         Ok(Self {
             ebpf,
@@ -198,6 +238,12 @@ impl Kernel {
         }
     }
 
+    /// What became of each program.
+    #[must_use]
+    pub fn programs(&self) -> &[ProgramReport] {
+        &self.programs.reports
+    }
+
     /// Counters kept in the kernel: each [`clew_common::counter::Counter`]'s total.
     #[must_use]
     pub fn counters(&self) -> Vec<u64> {
@@ -208,7 +254,7 @@ impl Kernel {
     /// that processor.
     #[must_use]
     pub fn missed_runs(&self) -> u64 {
-        program::missed_runs(&self.ebpf)
+        self.programs.missed_runs()
     }
 }
 
@@ -227,11 +273,12 @@ const STATES_MAX: u32 = 4096;
 
 fn load_maps(
     config: &KernelConfig,
-    backend: Backend,
-    offsets: &Offsets,
+    flows: Flows,
+    layout: &Layout,
     follows: bool,
 ) -> Result<Ebpf, KernelError> {
-    let words = offsets.words();
+    let offsets = layout.offsets.words();
+    let iterators = layout.iterators.words();
     let own = std::process::id();
     let capture = config.capture_bytes.min(CAPTURE_MAX as u32);
     // Only verbose where somebody listens: each message costs the traced program.
@@ -240,9 +287,9 @@ fn load_maps(
     } else {
         0
     };
-    let flow_table = match backend {
-        Backend::Socket => 1,
-        Backend::Syscall => config.max_connections,
+    let flow_table = match flows {
+        Flows::Storage => 1,
+        Flows::Table => config.max_connections,
     };
     let follow = u32::from(follows);
     let sampling = config.sampler.threshold().value();
@@ -253,12 +300,21 @@ fn load_maps(
         Some(_) => OBJECT.into(),
         None => object::without_header_sockets(OBJECT),
     };
+    // A refusal with its log takes the verifier several times as long, and on to a backend that works the
+    // agent should start at once.
+    let verifier_log = if config.trial {
+        VerifierLogLevel::default()
+    } else {
+        VerifierLogLevel::DISABLE
+    };
     Ok(EbpfLoader::new()
+        .verifier_log_level(verifier_log)
         .override_global("FOLLOW", &follow, true)
         .override_global("SAMPLING", &sampling, true)
         .override_global("RESAMPLE", &resample, true)
         .override_global("PASS_STATE", &u32::from(states), true)
-        .override_global("OFFSETS", &words[..], true)
+        .override_global("OFFSETS", &offsets[..], true)
+        .override_global("ITERATORS", &iterators[..], true)
         .override_global("OWN_PID", &own, true)
         .override_global("CAPTURE_BYTES", &capture, true)
         .override_global(aya_log::LEVEL, &log_level, false)

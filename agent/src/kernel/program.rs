@@ -1,173 +1,27 @@
-//! The kernel programs: what each is for, loading them one by one.
+//! Loading the kernel programs one by one ([`super::description`]).
 
-use std::fs::File;
+use std::{
+    fs::File,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, CgroupAttachMode, ProgramError, SockOps},
+    programs::{
+        BtfTracePoint, CgroupAttachMode, FEntry, FExit, ProgramError, ProgramFd, SockOps,
+        fentry::FEntryLink, fexit::FExitLink,
+    },
 };
 
-/// How sends and receives are seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// The tracepoints at the end of every socket send and receive (kernel 6.3 and later).
-    Socket,
-    /// The tracepoint at the end of every system call (kernel 5.10 and later).
-    Syscall,
-}
-
-impl Backend {
-    /// Its name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Socket => "socket",
-            Self::Syscall => "syscall",
-        }
-    }
-}
-
-/// Where a program attaches.
-#[derive(Clone, Copy, Debug)]
-enum Hook {
-    /// A tracepoint.
-    Tracepoint(&'static str),
-    /// The TCP sockets of a cgroup and those below it.
-    SocketsOfCgroup,
-}
-
-impl Hook {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Tracepoint(name) => name,
-            Self::SocketsOfCgroup => "sock_ops",
-        }
-    }
-}
-
-/// A kernel program and why it is there.
-struct Description {
-    name: &'static str,
-    hook: Hook,
-    /// Only with this backend; `None`: with each.
-    backend: Option<Backend>,
-    /// Without it nothing is traced.
-    required: bool,
-    /// Only where contexts leave in TCP options.
-    option: bool,
-    purpose: &'static str,
-    lost: &'static str,
-}
-
-const PROGRAMS: &[Description] = &[
-    Description {
-        name: "socket_sent",
-        hook: Hook::Tracepoint("sock_send_length"),
-        backend: Some(Backend::Socket),
-        required: true,
-        option: false,
-        purpose: "sees every send on a socket",
-        lost: "the `socket` backend",
-    },
-    Description {
-        name: "socket_received",
-        hook: Hook::Tracepoint("sock_recv_length"),
-        backend: Some(Backend::Socket),
-        required: true,
-        option: false,
-        purpose: "sees every receive on a socket",
-        lost: "the `socket` backend",
-    },
-    Description {
-        name: "syscall_exit",
-        hook: Hook::Tracepoint("sys_exit"),
-        backend: Some(Backend::Syscall),
-        required: true,
-        option: false,
-        purpose: "sees sends and receives at the end of system calls",
-        lost: "the `syscall` backend",
-    },
-    Description {
-        name: "tcp_state_socket",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        backend: Some(Backend::Socket),
-        required: false,
-        option: false,
-        purpose: "sees connections begin and end",
-        lost: "exact ends of responses that last until their connection closes; resets",
-    },
-    Description {
-        name: "tcp_state_syscall",
-        hook: Hook::Tracepoint("inet_sock_set_state"),
-        backend: Some(Backend::Syscall),
-        required: false,
-        option: false,
-        purpose: "sees connections begin and end",
-        lost: "exact ends of responses that last until their connection closes; resets",
-    },
-    Description {
-        name: "tcp_option_socket",
-        hook: Hook::SocketsOfCgroup,
-        backend: Some(Backend::Socket),
-        required: false,
-        option: true,
-        purpose: "sends and receives trace contexts in TCP options",
-        lost: "traces that go on at other hosts, but for requests that carry a header",
-    },
-    Description {
-        name: "tcp_option_syscall",
-        hook: Hook::SocketsOfCgroup,
-        backend: Some(Backend::Syscall),
-        required: false,
-        option: true,
-        purpose: "sends and receives trace contexts in TCP options",
-        lost: "traces that go on at other hosts, but for requests that carry a header",
-    },
-    Description {
-        name: "syscall_enter",
-        hook: Hook::Tracepoint("sys_enter"),
-        backend: Some(Backend::Syscall),
-        required: false,
-        option: true,
-        purpose: "sees who is about to send a request",
-        lost: "contexts in TCP options",
-    },
-    Description {
-        name: "process_exec",
-        hook: Hook::Tracepoint("sched_process_exec"),
-        backend: None,
-        required: false,
-        option: false,
-        purpose: "sees programs start",
-        lost: "names of programs that end before the agent can look at them",
-    },
-    Description {
-        name: "process_fork",
-        hook: Hook::Tracepoint("sched_process_fork"),
-        backend: None,
-        required: false,
-        option: false,
-        purpose: "sees processes fork and threads begin",
-        lost: "names of forked processes that end before the agent can look at them; \
-               what a request's own threads and commands send",
-    },
-    Description {
-        name: "process_exit",
-        hook: Hook::Tracepoint("sched_process_exit"),
-        backend: None,
-        required: false,
-        option: false,
-        purpose: "sees processes and threads end",
-        lost: "prompt release of what is kept per process; \
-               what a request's own threads and commands send, among other requests",
-    },
-];
+use super::description::{Backend, Description, Flows, Hook, Need, PROGRAMS, When};
 
 /// Whether a program works.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// It is attached.
     Attached,
+    /// This kernel has not what it attaches to.
+    NoHook,
     /// The kernel refused it: the reason in one line, and the verifier's full log where it was
     /// the verifier.
     Refused {
@@ -184,7 +38,7 @@ pub struct ProgramReport {
     /// Its name in the object.
     pub name: &'static str,
     /// Where it attaches.
-    pub hook: &'static str,
+    pub hook: String,
     /// What it is for.
     pub purpose: &'static str,
     /// What is lost without it.
@@ -193,6 +47,9 @@ pub struct ProgramReport {
     pub required: bool,
     /// The result.
     pub loaded: Loaded,
+    /// Instructions that the verifier followed, where it is attached and the kernel tells (5.16 and
+    /// later). The limit is a million.
+    pub verified: Option<u32>,
 }
 
 impl ProgramReport {
@@ -207,6 +64,7 @@ impl ProgramReport {
     pub fn summary(&self) -> String {
         match &self.loaded {
             Loaded::Attached => format!("{} attached to {}", self.name, self.hook),
+            Loaded::NoHook => format!("{}: this kernel has no {}", self.name, self.hook),
             Loaded::Refused { reason, .. } => {
                 format!("{} on {} refused: {reason}", self.name, self.hook)
             }
@@ -214,56 +72,157 @@ impl ProgramReport {
     }
 }
 
-/// Loads and attaches the programs of a backend, one by one.
-pub(super) fn load_all(
-    ebpf: &mut Ebpf,
-    backend: Backend,
-    btf: &Btf,
-    cgroups: &[File],
-) -> Vec<ProgramReport> {
-    PROGRAMS
-        .iter()
-        .filter(|p| p.backend.is_none_or(|only| only == backend))
-        .filter(|p| !p.option || !cgroups.is_empty())
-        .map(|p| ProgramReport {
-            name: p.name,
-            hook: p.hook.name(),
-            purpose: p.purpose,
-            lost: p.lost,
-            required: p.required,
-            loaded: match load(ebpf, p, btf, cgroups) {
-                Ok(()) => Loaded::Attached,
-                Err(error) => refusal(&error),
-            },
-        })
-        .collect()
+/// The programs of a backend in the kernel.
+pub(super) struct Programs {
+    /// What became of each.
+    pub(super) reports: Vec<ProgramReport>,
+    /// Those that are attached.
+    running: Vec<OwnedFd>,
+    /// What holds those that are attached to functions. One program in the object becomes several in the
+    /// kernel, of which the object keeps only the last.
+    _held: Vec<Link>,
 }
 
-fn load(
-    ebpf: &mut Ebpf,
-    description: &Description,
-    btf: &Btf,
-    cgroups: &[File],
-) -> Result<(), ProgramError> {
-    let program = ebpf
-        .program_mut(description.name)
-        .ok_or(ProgramError::NotLoaded)?;
-    match description.hook {
-        Hook::Tracepoint(name) => {
-            let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(name, btf)?;
-            program.attach()?;
-        }
-        Hook::SocketsOfCgroup => {
-            let program: &mut SockOps = program.try_into()?;
-            program.load()?;
-            for cgroup in cgroups {
-                // A link lets others attach beside it in any case, and takes no flags.
-                program.attach(cgroup, CgroupAttachMode::Single)?;
+/// An attachment that lasts until this is dropped.
+enum Link {
+    Entry(#[expect(dead_code, reason = "dropping it detaches")] FEntryLink),
+    Exit(#[expect(dead_code, reason = "dropping it detaches")] FExitLink),
+}
+
+impl Programs {
+    /// Loads and attaches the programs of a backend, one by one. Where `cgroups` are given, contexts
+    /// leave in TCP options on the sockets of these.
+    pub(super) fn load(
+        ebpf: &mut Ebpf,
+        backend: Backend,
+        flows: Flows,
+        btf: &Btf,
+        cgroups: &[File],
+    ) -> Self {
+        let mut programs = Self {
+            reports: Vec::new(),
+            running: Vec::new(),
+            _held: Vec::new(),
+        };
+        let mut has_option = false;
+        for description in PROGRAMS.iter().filter(|p| p.is_for(backend, flows)) {
+            match description.when {
+                When::Always => {}
+                When::Option | When::OptionTold if cgroups.is_empty() => continue,
+                When::OptionTold if has_option => continue,
+                When::Option | When::OptionTold => {}
+            }
+            let (loaded, verified) = match programs.load_one(ebpf, description, flows, btf, cgroups)
+            {
+                Ok(verified) => (Loaded::Attached, verified),
+                Err(error) => (refusal(&error), None),
+            };
+            if description.when == When::Option {
+                has_option = loaded == Loaded::Attached;
+                if !has_option {
+                    // What is loaded instead does as much.
+                    continue;
+                }
+            }
+            if description.need == Need::IfThere && loaded == Loaded::NoHook {
+                continue;
+            }
+            programs.reports.push(ProgramReport {
+                name: description.name.with(flows),
+                hook: description.hook.to_string(),
+                purpose: description.purpose,
+                lost: description.lost,
+                required: description.need == Need::Required,
+                loaded,
+                verified,
+            });
+            if programs.missing().is_some() {
+                break;
             }
         }
+        programs
     }
-    Ok(())
+
+    /// A program without which nothing is traced, and which does not work.
+    pub(super) fn missing(&self) -> Option<&ProgramReport> {
+        self.reports.iter().find(|p| p.required && !p.works())
+    }
+
+    fn load_one(
+        &mut self,
+        ebpf: &mut Ebpf,
+        description: &Description,
+        flows: Flows,
+        btf: &Btf,
+        cgroups: &[File],
+    ) -> Result<Option<u32>, ProgramError> {
+        let program = ebpf
+            .program_mut(description.name.with(flows))
+            .ok_or(ProgramError::NotLoaded)?;
+        let fd = match description.hook {
+            Hook::Tracepoint(name) => {
+                let program: &mut BtfTracePoint = program.try_into()?;
+                program.load(name, btf)?;
+                program.attach()?;
+                copy_of(program.fd()?)?
+            }
+            Hook::Entry(function) => {
+                let program: &mut FEntry = program.try_into()?;
+                if program.fd().is_ok() {
+                    program.unload()?;
+                }
+                program.load(function, btf)?;
+                let link = program.attach()?;
+                self._held.push(Link::Entry(program.take_link(link)?));
+                copy_of(program.fd()?)?
+            }
+            Hook::Exit(function) => {
+                let program: &mut FExit = program.try_into()?;
+                if program.fd().is_ok() {
+                    program.unload()?;
+                }
+                program.load(function, btf)?;
+                let link = program.attach()?;
+                self._held.push(Link::Exit(program.take_link(link)?));
+                copy_of(program.fd()?)?
+            }
+            Hook::SocketsOfCgroup => {
+                let program: &mut SockOps = program.try_into()?;
+                program.load()?;
+                for cgroup in cgroups {
+                    // A link lets others attach beside it in any case, and takes no flags.
+                    program.attach(cgroup, CgroupAttachMode::Single)?;
+                }
+                copy_of(program.fd()?)?
+            }
+        };
+        self.running.push(fd);
+        let info = ebpf
+            .program(description.name.with(flows))
+            .and_then(|program| program.info().ok());
+        Ok(info.and_then(|info| info.verified_instruction_count()))
+    }
+
+    /// Adds up the runs that the kernel left out because the program was running on that processor
+    /// already (`recursion_misses`, kernel 5.12 and later).
+    pub(super) fn missed_runs(&self) -> u64 {
+        self.running
+            .iter()
+            .map(|fd| format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .filter_map(|info| {
+                info.lines()
+                    .find_map(|line| line.strip_prefix("recursion_misses:"))
+                    .and_then(|count| count.trim().parse::<u64>().ok())
+            })
+            .sum()
+    }
+}
+
+fn copy_of(fd: &ProgramFd) -> Result<OwnedFd, ProgramError> {
+    fd.as_fd()
+        .try_clone_to_owned()
+        .map_err(ProgramError::IOError)
 }
 
 pub(super) fn refusal(error: &ProgramError) -> Loaded {
@@ -275,10 +234,7 @@ pub(super) fn refusal(error: &ProgramError) -> Loaded {
             reason: format!("the kernel's verifier: {io_error}"),
             log: verifier_log.to_string(),
         },
-        ProgramError::Btf(_) => Loaded::Refused {
-            reason: "this kernel has no such tracepoint".to_owned(),
-            log: String::new(),
-        },
+        ProgramError::Btf(_) => Loaded::NoHook,
         other => Loaded::Refused {
             reason: with_causes(other),
             log: String::new(),
@@ -296,20 +252,4 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Adds up the runs that the kernel left out because the program was running on that processor
-/// already (`recursion_misses`, kernel 5.12 and later).
-pub(super) fn missed_runs(ebpf: &Ebpf) -> u64 {
-    use std::os::fd::{AsFd, AsRawFd};
-    PROGRAMS
-        .iter()
-        .filter_map(|p| ebpf.program(p.name)?.fd().ok()?.as_fd().as_raw_fd().into())
-        .filter_map(|fd| std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok())
-        .filter_map(|info| {
-            info.lines()
-                .find_map(|line| line.strip_prefix("recursion_misses:"))
-                .and_then(|count| count.trim().parse::<u64>().ok())
-        })
-        .sum()
 }

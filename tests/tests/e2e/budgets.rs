@@ -10,7 +10,7 @@ use clew_tests::{Backend, Stage, raw};
 
 use crate::protocol::after_all_else;
 
-on_both_backends!(a_tenth_of_each);
+on_each_backend!(a_tenth_of_each);
 
 const PORT: u16 = 8080;
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";

@@ -13,7 +13,7 @@ use clew_tests::store::Which;
 use clew_tests::{Agent, Backend, Kind, Span, Stage};
 use nix::sys::signal::Signal;
 
-on_both_backends!(killed_at_any_moment, two_agents);
+on_each_backend!(killed_at_any_moment, two_agents);
 
 const PORT: u16 = 8080;
 const CONNECTIONS: &str = "4";

@@ -10,7 +10,7 @@ use clew_tests::service::{self, CURL, HAPROXY, NGINX, Runtime};
 use clew_tests::stage::with;
 use clew_tests::{Backend, Stage, report};
 
-on_both_backends!(
+on_each_backend!(
     each_runtime_calls_each,
     threads_decide_at_any_concurrency,
     others_assert_nothing_false,

@@ -7,7 +7,7 @@ use clew_tests::{Backend, Kind, Stage};
 
 use crate::protocol::after_all_else;
 
-on_both_backends!(
+on_each_backend!(
     a_context_is_honoured_and_forwarded,
     an_unsampled_trace_is_left_alone,
 );

@@ -16,7 +16,7 @@ use clew_tests::stage::{lone_hop, with};
 use clew_tests::store::Which;
 use clew_tests::{Backend, Span, Stage, report};
 
-on_both_backends!(over_grpc, over_http);
+on_each_backend!(over_grpc, over_http);
 
 const PORT: u16 = 8080;
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";

@@ -7,7 +7,7 @@ use clew_tests::otlp::Span;
 use clew_tests::service::{self, CURL, NGINX, Runtime};
 use clew_tests::{Backend, Kind, Stage};
 
-on_both_backends!(every_format_goes_on);
+on_each_backend!(every_format_goes_on);
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";

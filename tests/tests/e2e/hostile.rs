@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::protocol::after_all_else;
 
-on_both_backends!(
+on_each_backend!(
     garbage_on_an_http_port,
     ten_megabytes_of_head,
     answers_that_nobody_asked_for,

@@ -17,7 +17,7 @@ use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
 mod cases;
 
-on_both_backends!(
+on_each_backend!(
     what_arrives,
     random_splits,
     hundreds_on_one_connection,

@@ -16,7 +16,7 @@ use clew_tests::{Backend, Kind, Span, Stage};
 
 use crate::protocol::after_all_else;
 
-on_both_backends!(
+on_each_backend!(
     what_passes_a_context_on_between_two,
     what_passes_nothing_on_before_and_between,
     state_and_baggage_arrive_as_they_were_sent,

@@ -11,7 +11,7 @@ use clew_tests::stage::{lone_hop, with};
 use clew_tests::store::Which;
 use clew_tests::{Agent, Backend, Kind, Stage, raw};
 
-on_both_backends!(
+on_each_backend!(
     connections_older_than_the_agent,
     a_hundred_short_processes,
     a_server_that_forks,

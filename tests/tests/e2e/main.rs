@@ -4,10 +4,13 @@
 //! `CLEW_REQUIRE=1` makes that a failure.
 
 /// Makes a test of each case and backend: `socket::<case>` and `syscall::<case>`.
-macro_rules! on_both_backends {
+macro_rules! on_each_backend {
     ($($case:ident),+ $(,)?) => {
         mod socket {
             $(#[test] fn $case() { super::$case(clew_tests::Backend::Socket); })+
+        }
+        mod fentry {
+            $(#[test] fn $case() { super::$case(clew_tests::Backend::Fentry); })+
         }
         mod syscall {
             $(#[test] fn $case() { super::$case(clew_tests::Backend::Syscall); })+

@@ -12,7 +12,7 @@ use clew_tests::stage::lone_hop;
 use clew_tests::store::Which;
 use clew_tests::{Agent, Backend, Stage, raw, report};
 
-on_both_backends!(
+on_each_backend!(
     service_addresses_of_a_cluster,
     a_translated_connection_older_than_the_agent,
     equal_addresses_in_two_clusters,

@@ -8,7 +8,7 @@ use clew_tests::score::Score;
 use clew_tests::service::{self, CURL, Runtime};
 use clew_tests::{Backend, Stage, report};
 
-on_both_backends!(
+on_each_backend!(
     threads_of_a_request,
     commands_of_a_request,
     forks_of_a_request,

@@ -13,7 +13,7 @@ use clew_tests::stage::with;
 use clew_tests::store::{Store, Which};
 use clew_tests::{Agent, Backend, Kind, Span, Stage};
 
-on_both_backends!(
+on_each_backend!(
     segments_of_any_kind,
     a_small_path,
     a_router_that_strips_options,

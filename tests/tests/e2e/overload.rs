@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::protocol::after_all_else;
 
-on_both_backends!(a_reader_that_stops);
+on_each_backend!(a_reader_that_stops);
 
 const PORT: u16 = 8080;
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";

@@ -8,7 +8,7 @@ use clew_tests::service::{self, CURL, NGINX, Runtime};
 use clew_tests::stage::lone_hop;
 use clew_tests::{Backend, Kind, Span, Stage, raw};
 
-on_both_backends!(
+on_each_backend!(
     curl_and_nginx,
     uploads_and_expectations,
     an_answer_before_the_request_has_ended,
@@ -547,7 +547,14 @@ fn a_proxy_over_unix_sockets(backend: Backend) {
         let socket = format!("{directory}/front.sock");
         stage.curl(&["--unix-socket", &socket, &request.url]);
         let spans = stage.spans_of_request(&stage.request(&n.to_string()), 4);
-        clew_tests::score::Score::of(&spans, &request.hops).assert_exact();
+        let score = clew_tests::score::Score::of(&spans, &request.hops);
+        // Nothing but time says which ends of Unix sockets belong together that were not seen from their
+        // beginning, and an emulated machine's processors halt for longer than the agent believes.
+        if clew_testbed::slowness() > 1 {
+            score.assert_true();
+        } else {
+            score.assert_exact();
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use clew_tests::service::{CURL, Runtime};
 use clew_tests::store::Which;
 use clew_tests::{Backend, Stage};
 
-on_both_backends!(
+on_each_backend!(
     a_part_of_all_traces_each_of_them_whole,
     none_but_what_callers_keep,
     all_but_what_callers_drop,

@@ -7,7 +7,7 @@ use clew_tests::service::{self, CURL, NGINX};
 use clew_tests::stage::with;
 use clew_tests::{Backend, Kind, Stage};
 
-on_both_backends!(by_executable, by_command_line, by_port, by_cgroup,);
+on_each_backend!(by_executable, by_command_line, by_port, by_cgroup,);
 
 const HELLO: &str =
     "server { listen 127.0.0.1:8080; listen 127.0.0.1:8081; return 200 'hello\n'; }";

@@ -16,7 +16,7 @@ use clew_tests::{Agent, Backend, Kind, Stage, report};
 
 use crate::chains::{LEVELS, local};
 
-on_both_backends!(
+on_each_backend!(
     pools_and_processes_decide_at_any_concurrency,
     calls_at_once_and_retries,
     each_host_has_its_agent,

@@ -9,7 +9,7 @@ use clew_tests::store::Which;
 use clew_tests::{Agent, Backend, Stage};
 use nix::sys::signal::Signal;
 
-on_both_backends!(asked_to_end, killed);
+on_each_backend!(asked_to_end, killed);
 
 const PORT: u16 = 8080;
 const NEEDS: [Need; 3] = [CURL, NGINX, Held::NEED];

@@ -19,6 +19,7 @@ mod protocols;
 pub mod receiver;
 mod report;
 pub mod statistics;
+mod verifier;
 mod workload;
 mod wrk;
 
@@ -45,6 +46,9 @@ pub enum Bench {
     Databases(databases::Options),
     /// What it costs to parse an exchange of each protocol, from recordings of real connections.
     Protocols(protocols::Options),
+    /// What works on Debian's kernels and on this host's, and what the kernel programs cost each one's
+    /// verifier. Needs root.
+    Verifier(verifier::Options),
 }
 
 /// Measures.
@@ -59,5 +63,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Harm(options) => harm::harm(options),
         Bench::Databases(options) => databases::databases(options),
         Bench::Protocols(options) => protocols::protocols(options),
+        Bench::Verifier(options) => verifier::verifier(options),
     }
 }

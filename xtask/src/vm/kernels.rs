@@ -24,12 +24,12 @@ const KERNELS: [Kernel; 4] = [
     Kernel {
         series: "5.10",
         suite: "bullseye",
-        backend: "syscall",
+        backend: "fentry",
     },
     Kernel {
         series: "6.1",
         suite: "bookworm",
-        backend: "syscall",
+        backend: "fentry",
     },
     Kernel {
         series: "6.12",

@@ -15,7 +15,7 @@ use clew_common::inject::{Injection, VARIABLES};
 use thiserror::Error;
 use tracing::debug;
 
-use super::{Backend, btf::BtfError};
+use super::{btf::BtfError, description::Flows};
 use crate::enrich::cgroup2_mount;
 
 pub use selftest::Unsafe;
@@ -71,16 +71,20 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Loads the programs of a backend, tests this kernel, and attaches. Where the test fails
+    /// Loads the programs, tests this kernel, and attaches. Where the test fails
     /// nothing is attached unless that is `accepted`.
     ///
     /// # Errors
     ///
     /// [`HeadersError`]: no headers.
-    pub fn start(ebpf: &mut Ebpf, backend: Backend, accepted: bool) -> Result<Self, HeadersError> {
-        let (message, enrol) = match backend {
-            Backend::Socket => ("header_socket", "enrol_socket"),
-            Backend::Syscall => ("header_syscall", "enrol_syscall"),
+    pub(super) fn start(
+        ebpf: &mut Ebpf,
+        flows: Flows,
+        accepted: bool,
+    ) -> Result<Self, HeadersError> {
+        let (message, enrol) = match flows {
+            Flows::Storage => ("header_storage", "enrol_storage"),
+            Flows::Table => ("header_table", "enrol_table"),
         };
         let sockets = take::<SockHash<MapData, u64>>(ebpf, "HEADER_SOCKETS")?;
         let mut states = take::<SkStorage<MapData, State>>(ebpf, "INJECTIONS")?;

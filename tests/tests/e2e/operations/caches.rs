@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(redis, memcached);
+on_each_backend!(redis, memcached);
 
 fn redis(backend: Backend) {
     let clients = [

@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(postgres, mariadb, cassandra, mongo);
+on_each_backend!(postgres, mariadb, cassandra, mongo);
 
 fn postgres(backend: Backend) {
     let parts = &[

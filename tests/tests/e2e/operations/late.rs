@@ -10,7 +10,7 @@ use clew_tests::servers::Server;
 use clew_tests::service::python_program;
 use clew_tests::{Agent, Backend, Kind, Span, Stage, report};
 
-on_both_backends!(
+on_each_backend!(
     redis, memcached, postgres, mariadb, nats, kafka, http1, http2, grpc
 );
 
@@ -88,7 +88,7 @@ impl Late {
         let Some(stage) = Stage::without_agent(&test, backend, &needs) else {
             return;
         };
-        let port = self.port + if backend == Backend::Socket { 0 } else { 50 };
+        let port = self.port + backend.ports();
         let _server = self.server.start(&stage, port).unwrap();
         let port = (port + self.behind).to_string();
         let told = stage.directory().join("told");

@@ -6,7 +6,7 @@ use clew_tests::servers::Server;
 
 use super::Case;
 
-on_both_backends!(nats, kafka, rabbitmq, mosquitto);
+on_each_backend!(nats, kafka, rabbitmq, mosquitto);
 
 /// What JetStream's client asks for to make streams and consumers.
 const MANAGING: &[&str] = &[

@@ -53,7 +53,7 @@ impl<'a> Case<'a> {
 
     /// Compares what the clients log with the spans of their side, and of the server's.
     fn check(self, backend: Backend) {
-        let port = self.port + if backend == Backend::Socket { 0 } else { 50 };
+        let port = self.port + backend.ports();
         let scope = ["--include-port", &port.to_string()];
         let mut needs = self.server.needs().to_vec();
         needs.extend(self.clients.iter().flat_map(|client| client.needs()));

@@ -7,7 +7,7 @@ use clew_tests::{Backend, Kind, Span, Stage};
 
 use super::Case;
 
-on_both_backends!(grpc, etcd, http2, fastcgi, php, behind_nginx);
+on_each_backend!(grpc, etcd, http2, fastcgi, php, behind_nginx);
 
 fn grpc(backend: Backend) {
     let clients = [

@@ -1,0 +1,53 @@
+//! The verifier's logs of refused programs: megabytes at times, so they go to files.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::kernel::{Loaded, ProgramReport};
+
+/// Where logs go: a new directory that only this user may enter, made with the first of them.
+#[derive(Default)]
+pub(super) struct Logs {
+    directory: Option<PathBuf>,
+}
+
+impl Logs {
+    /// Why a program does not work, and the file with the verifier's log if there is one.
+    pub(super) fn reason(&mut self, program: &ProgramReport) -> String {
+        let summary = program.summary();
+        let Loaded::Refused { log, .. } = &program.loaded else {
+            return summary;
+        };
+        if log.is_empty() {
+            return summary;
+        }
+        match self.write(program, log) {
+            Ok(file) => format!("{summary}; the verifier's log: {}", file.display()),
+            Err(error) => format!("{summary}; the verifier's log cannot be kept: {error}"),
+        }
+    }
+
+    fn write(&mut self, program: &ProgramReport, log: &str) -> io::Result<PathBuf> {
+        let hook = program.hook.replace('/', "-");
+        let file = self
+            .directory()?
+            .join(format!("{}-{hook}.log", program.name));
+        fs::write(&file, log)?;
+        Ok(file)
+    }
+
+    fn directory(&mut self) -> io::Result<&Path> {
+        if self.directory.is_none() {
+            let directory =
+                std::env::temp_dir().join(format!("clew-doctor-{}", std::process::id()));
+            // It fails where there is one: what somebody else has put there is not written to.
+            DirBuilder::new().mode(0o700).create(&directory)?;
+            self.directory = Some(directory);
+        }
+        Ok(self.directory.as_deref().unwrap_or(Path::new("")))
+    }
+}
