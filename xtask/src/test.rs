@@ -54,6 +54,9 @@ pub fn test(options: &Options) -> Result<()> {
 
     let mut unit = cargo_test(options.require);
     command::run(unit.args(["--workspace", "--exclude", "clew-tests"]))?;
+    // Each micro-benchmark once: they assert that what they measure still happens.
+    let mut micro = cargo_test(options.require);
+    command::run(micro.args(["--package", "clew", "--bench", "micro"]))?;
 
     fuzz::fuzz(options.fuzz)?;
 

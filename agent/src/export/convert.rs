@@ -16,7 +16,8 @@ use crate::model::{
 };
 
 /// One request for all spans, grouped by resource (by its identity: one per process).
-pub(super) fn request(spans: &[ExportSpan]) -> ExportTraceServiceRequest {
+#[must_use]
+pub fn request(spans: &[ExportSpan]) -> ExportTraceServiceRequest {
     // A batch holds few resources: a search by pointer, newest first, beats a map.
     let mut groups: Vec<(*const Resource, ResourceSpans)> = Vec::new();
     for span in spans {

@@ -5,7 +5,7 @@
 
 mod config;
 mod console;
-mod convert;
+pub mod convert;
 mod grpc;
 mod http;
 mod json;

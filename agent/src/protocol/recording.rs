@@ -170,10 +170,17 @@ impl Player {
     /// One side's parser, made for [`connection`].
     #[must_use]
     pub fn new(parser: Box<dyn Parser>, side: Side) -> Self {
+        Self::with(parser, side, Settings::default())
+    }
+
+    /// The same with settings made before, for who counts what a connection costs: to make them is
+    /// dearer than a parser.
+    #[must_use]
+    pub fn with(parser: Box<dyn Parser>, side: Side, settings: Settings) -> Self {
         Self {
             parser,
             connection: connection(side, true),
-            settings: Settings::default(),
+            settings,
             side,
             positions: [1000, 5000],
             time: 0,

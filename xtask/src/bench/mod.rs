@@ -13,6 +13,7 @@ mod harm;
 mod hosts;
 mod load;
 pub mod machine;
+mod micro;
 pub mod otlp;
 mod overhead;
 mod protocols;
@@ -49,6 +50,9 @@ pub enum Bench {
     /// What works on Debian's kernels and on this host's, and what the kernel programs cost each one's
     /// verifier. Needs root.
     Verifier(verifier::Options),
+    /// What an exchange costs on its way through the agent, step by step, from a recorded connection:
+    /// time and allocations.
+    Micro(micro::Options),
 }
 
 /// Measures.
@@ -64,5 +68,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Databases(options) => databases::databases(options),
         Bench::Protocols(options) => protocols::protocols(options),
         Bench::Verifier(options) => verifier::verifier(options),
+        Bench::Micro(options) => micro::micro(options),
     }
 }
