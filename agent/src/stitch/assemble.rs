@@ -1,9 +1,16 @@
 //! What a connection adds to a span's attributes (OpenTelemetry semantic conventions, "General
 //! network connection attributes" and "General server and client attributes").
 
-use std::net::SocketAddr;
+use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use crate::model::{Address, Attribute, Side, Task};
+
+/// The attributes of an address and its port.
+type Names = [&'static str; 2];
+const PEER: Names = ["network.peer.address", "network.peer.port"];
+const SERVER: Names = ["server.address", "server.port"];
+const CLIENT: Names = ["client.address", "client.port"];
 
 /// Adds the attributes of the connection that the protocol did not give.
 ///
@@ -17,22 +24,20 @@ pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Address,
             let family = if remote.is_ipv4() { "ipv4" } else { "ipv6" };
             add(attributes, "network.type", || family.into());
             add(attributes, "network.transport", || "tcp".into());
-            let (address, port) = ("network.peer.address", "network.peer.port");
-            add_socket(attributes, address, port, *remote);
-            let server = match side {
-                Side::Client => *remote,
-                Side::Server => *local,
-            };
-            add_socket(attributes, "server.address", "server.port", server);
-            if side == Side::Server {
-                add_socket(attributes, "client.address", "client.port", *remote);
+            let peer = text(remote.ip());
+            add_socket(attributes, PEER, remote.port(), || peer.clone());
+            match side {
+                Side::Client => add_socket(attributes, SERVER, remote.port(), || peer),
+                Side::Server => {
+                    add_socket(attributes, SERVER, local.port(), || text(local.ip()));
+                    add_socket(attributes, CLIENT, remote.port(), || peer);
+                }
             }
         }
         Address::Udp { local, remote } => {
             let family = if local.is_ipv4() { "ipv4" } else { "ipv6" };
             add(attributes, "network.type", || family.into());
             add(attributes, "network.transport", || "udp".into());
-            let peer = ("network.peer.address", "network.peer.port");
             let server = match side {
                 Side::Client => *remote,
                 // Bound to no particular one, it is only a port.
@@ -43,12 +48,12 @@ pub(super) fn add_network(attributes: &mut Vec<Attribute>, connection: &Address,
                 Side::Server => Some(*local),
             };
             if let Some(server) = server {
-                add_socket(attributes, "server.address", "server.port", server);
+                add_socket(attributes, SERVER, server.port(), || text(server.ip()));
             }
             if let Some(remote) = *remote {
-                add_socket(attributes, peer.0, peer.1, remote);
+                add_socket(attributes, PEER, remote.port(), || text(remote.ip()));
                 if side == Side::Server {
-                    add_socket(attributes, "client.address", "client.port", remote);
+                    add_socket(attributes, CLIENT, remote.port(), || text(remote.ip()));
                 }
             }
         }
@@ -88,13 +93,25 @@ fn add(
 
 fn add_socket(
     attributes: &mut Vec<Attribute>,
-    address: &'static str,
-    port: &'static str,
-    socket: SocketAddr,
+    [address, port]: Names,
+    number: u16,
+    text: impl FnOnce() -> String,
 ) {
     if has(attributes, address) {
         return;
     }
-    attributes.push(Attribute::new(address, socket.ip().to_string()));
-    add(attributes, port, || i64::from(socket.port()).into());
+    attributes.push(Attribute::new(address, text()));
+    add(attributes, port, || i64::from(number).into());
+}
+
+/// An address as text, in one allocation: `to_string` begins with too little room.
+fn text(address: IpAddr) -> String {
+    let longest = match address {
+        IpAddr::V4(_) => "255.255.255.255".len(),
+        IpAddr::V6(_) => "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".len(),
+    };
+    let mut text = String::with_capacity(longest);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{address}");
+    text
 }

@@ -42,13 +42,9 @@ struct Builder<'n> {
 }
 
 impl Builder<'_> {
-    fn text(&mut self, key: &'static str, text: &str) {
-        let cut = text.floor_char_boundary(self.longest);
-        if cut < text.len() {
-            note::add(self.notes, note::VALUE_CUT);
-        }
-        self.attributes
-            .push(Attribute::new(key, text[..cut].to_owned()));
+    fn text<'t>(&mut self, key: &'static str, text: impl Into<Cow<'t, str>>) {
+        let text = cut(text.into(), self.longest, self.notes);
+        self.attributes.push(Attribute::new(key, text));
     }
 
     fn fixed(&mut self, key: &'static str, text: &'static str) {
@@ -58,6 +54,16 @@ impl Builder<'_> {
     fn number(&mut self, key: &'static str, number: u16) {
         self.attributes.push(Attribute::new(key, i64::from(number)));
     }
+}
+
+/// A text of `longest` bytes at most; copied only where it is not one already.
+fn cut(text: Cow<'_, str>, longest: usize, notes: &mut Vec<Note>) -> String {
+    let end = text.floor_char_boundary(longest);
+    if end == text.len() {
+        return text.into_owned();
+    }
+    note::add(notes, note::VALUE_CUT);
+    text[..end].to_owned()
 }
 
 /// The attributes that a request's head gives.
@@ -80,7 +86,7 @@ pub(in crate::protocol) fn of_request(
             to.text("http.request.method_original", line.method);
         }
     }
-    let target_text = String::from_utf8_lossy(line.target);
+    let target_text = head::lossy(line.target);
     let target = match line.target.is_empty() {
         true => Target::default(),
         false => Target::parse(line.method, &target_text),
@@ -101,12 +107,12 @@ pub(in crate::protocol) fn of_request(
                 to.text("url.path", path);
             }
             if let Some(query) = query.filter(|query| !query.is_empty()) {
-                to.text("url.query", &query);
+                to.text("url.query", query);
             }
         }
         Side::Client => {
             if let Some(url) = full_url(setting, scheme, &target, authority, query.as_deref()) {
-                to.text("url.full", &url);
+                to.text("url.full", url);
             }
         }
     }
@@ -132,7 +138,7 @@ pub(in crate::protocol) fn of_request(
         }
     }
     if let Some(agent) = fields.user_agent {
-        to.text("user_agent.original", &head::text(agent));
+        to.text("user_agent.original", head::text(agent));
     }
     to.fixed("network.protocol.name", "http");
     if let Some(version) = line.version {
@@ -148,22 +154,15 @@ pub(in crate::protocol) fn of_trace(
     original: &Original<'_>,
     notes: &mut Vec<Note>,
 ) -> Attribute {
-    let mut cut = |value: &[u8]| {
-        let text = String::from_utf8_lossy(value);
-        let end = text.floor_char_boundary(setting.longest);
-        if end < text.len() {
-            note::add(notes, note::VALUE_CUT);
-        }
-        text[..end].to_owned()
-    };
+    let mut text = |value| cut(head::lossy(value), setting.longest, notes);
     match original {
-        Original::SkyWalking(id) => Attribute::new("sw8.trace_id", cut(id)),
+        Original::SkyWalking(id) => Attribute::new("sw8.trace_id", text(id)),
         Original::Header { name, value } => Attribute {
             key: Cow::Owned(["http.request.header.", *name].concat()),
-            value: Value::Texts(vec![match setting.redaction.is_secret_header(name) {
+            value: Value::Texts(Box::new([match setting.redaction.is_secret_header(name) {
                 true => REDACTED.to_owned(),
-                false => cut(value),
-            }]),
+                false => text(value),
+            }])),
         },
     }
 }

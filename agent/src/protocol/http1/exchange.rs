@@ -123,8 +123,6 @@ pub(in crate::protocol) struct Exchanges {
     pub(in crate::protocol) next: u64,
     /// Notes about what belongs to no exchange; the next one carries them.
     pub(in crate::protocol) notes: Vec<Note>,
-    /// Heap memory of `open`'s requests, in bytes.
-    weight: usize,
 }
 
 impl Exchanges {
@@ -138,13 +136,7 @@ impl Exchanges {
             ignoring: false,
             next: 0,
             notes: Vec::new(),
-            weight: 0,
         }
-    }
-
-    pub(in crate::protocol) fn push(&mut self, request: Request) {
-        self.weight += request.weight();
-        self.open.push_back(request);
     }
 
     /// The response whose bytes are now coming.
@@ -191,9 +183,7 @@ impl Exchanges {
     /// Takes out the request that is open, if there is but one and it is being answered.
     pub(in crate::protocol) fn take_only(&mut self) -> Option<Request> {
         let only = self.open.len() == 1 && self.open.front()?.response.is_some();
-        let request = only.then(|| self.open.pop_front()).flatten()?;
-        self.weight = self.weight.saturating_sub(request.weight());
-        Some(request)
+        only.then(|| self.open.pop_front()).flatten()
     }
 
     /// Ends the oldest exchange.
@@ -201,7 +191,6 @@ impl Exchanges {
         let Some(request) = self.open.pop_front() else {
             return;
         };
-        self.weight = self.weight.saturating_sub(request.weight());
         events.push(ParserEvent::Finished(request.finished(self.side, ending)));
     }
 
@@ -213,7 +202,6 @@ impl Exchanges {
         events: &mut Vec<ParserEvent>,
     ) {
         for request in self.open.drain(first.min(self.open.len())..) {
-            self.weight = self.weight.saturating_sub(request.weight());
             events.push(ParserEvent::Finished(request.finished(self.side, ending)));
         }
     }
@@ -243,11 +231,11 @@ impl Exchanges {
         self.abandoned = 0;
     }
 
-    /// Bytes of heap memory.
+    /// Bytes of heap memory; asked once in a while, so that exchanges need not keep count.
     pub(in crate::protocol) fn memory(&self) -> usize {
         self.open.capacity() * size_of::<Request>()
             + self.early.capacity() * size_of::<Response>()
-            + self.weight
+            + self.open.iter().map(Request::weight).sum::<usize>()
     }
 }
 

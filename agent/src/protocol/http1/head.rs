@@ -164,8 +164,11 @@ fn without_cr(line: &[u8]) -> &[u8] {
 
 /// Reads the header fields of a head, after its first line. A last line without end is left out:
 /// half a value is a wrong value. `custom` are the names of headers in which the user expects a trace's
-/// id.
-pub(in crate::protocol) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) -> Fields<'a> {
+/// id; without it no context is looked for.
+pub(in crate::protocol) fn fields<'a>(
+    mut block: &'a [u8],
+    custom: Option<&[Box<str>]>,
+) -> Fields<'a> {
     let mut fields = Fields::default();
     while let Some(mut end) = memchr(b'\n', block) {
         if without_cr(&block[..end]).is_empty() {
@@ -183,7 +186,9 @@ pub(in crate::protocol) fn fields<'a>(mut block: &'a [u8], custom: &[Box<str>]) 
             let name = line[..colon].trim_ascii_end();
             let value = line[colon + 1..].trim_ascii();
             fields.set(name, value);
-            fields.context.set(name, value, custom);
+            if let Some(custom) = custom {
+                fields.context.set(name, value, custom);
+            }
         }
         block = &block[end + 1..];
     }
@@ -261,11 +266,20 @@ impl Coding {
 /// A field's value as one line of text.
 pub(in crate::protocol) fn text(value: &[u8]) -> Cow<'_, str> {
     if memchr(b'\n', value).is_none() {
-        return String::from_utf8_lossy(value);
+        return lossy(value);
     }
     let lines: Vec<_> = value
         .split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .collect();
-    Cow::Owned(String::from_utf8_lossy(&lines.join(&b' ')).into_owned())
+    Cow::Owned(lossy(&lines.join(&b' ')).into_owned())
+}
+
+/// What [`String::from_utf8_lossy`] gives. That looks for what is wrong character by character, and
+/// nearly always nothing is.
+pub(in crate::protocol) fn lossy(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value),
+    }
 }

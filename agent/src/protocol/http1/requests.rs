@@ -88,7 +88,7 @@ impl Http1 {
             return;
         };
         self.end_inferred(events);
-        let fields = head::fields(rest, self.extractor.custom_headers());
+        let fields = head::fields(rest, Some(self.extractor.custom_headers()));
         let mut notes = std::mem::take(&mut self.exchanges.notes);
         let framing = match raw.cut {
             true => Framing::Unknown,
@@ -133,7 +133,7 @@ impl Http1 {
             telemetry: telemetry::is_export(&line, &fields),
             carried: None,
         }));
-        self.exchanges.push(Request {
+        self.exchanges.open.push_back(Request {
             exchange,
             method: match line.method {
                 "HEAD" => Method::Head,

@@ -111,7 +111,7 @@ impl Http1 {
             }
             return;
         }
-        let fields = head::fields(rest, &[]);
+        let fields = head::fields(rest, None);
         let mut response = Response::new(line.status, now);
         if raw.cut {
             note::add(&mut response.notes, note::RESPONSE_HEAD_CUT);

@@ -32,12 +32,20 @@ impl<'a> Target<'a> {
                 ..Self::default()
             };
         }
-        let absolute = target.split_once("://").filter(|(scheme, _)| {
-            !scheme.is_empty()
-                && scheme
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        });
+        let absolute = || {
+            target.split_once("://").filter(|(scheme, _)| {
+                !scheme.is_empty()
+                    && scheme
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            })
+        };
+        // Most begin with a slash, which no scheme has: they need not be searched.
+        let absolute = if target.starts_with('/') {
+            None
+        } else {
+            absolute()
+        };
         let Some((scheme, rest)) = absolute else {
             let (path, query) = split_query(target);
             return Self {

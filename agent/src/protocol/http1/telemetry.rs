@@ -68,6 +68,6 @@ mod tests {
 
     fn is(head: &str) -> bool {
         let (line, rest) = head::request(head.as_bytes()).expect("a request");
-        is_export(&line, &head::fields(rest, &[]))
+        is_export(&line, &head::fields(rest, None))
     }
 }
