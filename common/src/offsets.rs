@@ -67,6 +67,12 @@ offsets! {
     sock_state = "sock_common"."skc_state",
     /// `sock.sk_err`: pending error, a positive errno.
     sock_error = "sock"."sk_err",
+    /// `sock.sk_max_ack_backlog`: how many connections may wait to be accepted.
+    sock_backlog = "sock"."sk_max_ack_backlog",
+    /// `inet_connection_sock.icsk_bind_hash`: pointer to what is bound to the local port.
+    inet_bucket = "inet_connection_sock"."icsk_bind_hash",
+    /// `inet_bind_bucket.fastreuse`: -1 where connect() has chosen the port.
+    bucket_reuse = "inet_bind_bucket"."fastreuse",
     /// `net.ns.inum`: inode number of the network namespace.
     net_inum = "net"."ns.inum",
     /// `tcp_sock.copied_seq`: next sequence number that the process will read.
@@ -77,6 +83,14 @@ offsets! {
     tcp_write_seq = "tcp_sock"."write_seq",
     /// `tcp_sock.snd_nxt`: next sequence number that goes to the network.
     tcp_snd_nxt = "tcp_sock"."snd_nxt",
+    /// `tcp_sock.snd_una`: first sequence number that is not acknowledged.
+    tcp_snd_una = "tcp_sock"."snd_una",
+    /// `tcp_sock.bytes_acked`: how many sequence numbers were acknowledged to the socket.
+    tcp_bytes_acked = "tcp_sock"."bytes_acked",
+    /// `tcp_sock.bytes_sent`: bytes of data sent, those sent again too.
+    tcp_bytes_sent = "tcp_sock"."bytes_sent",
+    /// `tcp_sock.bytes_retrans`: bytes of data sent again.
+    tcp_bytes_retrans = "tcp_sock"."bytes_retrans",
     /// `tcp_sock.notsent_lowat`: `TCP_NOTSENT_LOWAT`, 0 where the process did not set it.
     tcp_notsent_lowat = "tcp_sock"."notsent_lowat",
     /// `sock.sk_wmem_queued`: memory of what is queued for sending, bytes.

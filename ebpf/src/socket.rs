@@ -1,7 +1,9 @@
 //! What a socket says of itself.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use clew_common::connection::{AF_INET, AF_INET6, AF_UNIX, Opened, UNIX_PATH_MAX};
+use clew_common::connection::{
+    ACCEPTED, AF_INET, AF_INET6, AF_UNIX, CONNECTED, Opened, UNIX_PATH_MAX,
+};
 use core::ffi::c_void;
 
 use crate::kernel::{offset, read_kernel, read_or_zero};
@@ -51,6 +53,35 @@ pub fn is_nonblocking(socket: *const c_void) -> bool {
     let inner = pointer(socket, offset!(sock_socket));
     let file = pointer(inner, offset!(socket_file));
     word(file, offset!(file_flags)) & O_NONBLOCK != 0
+}
+
+/// What a TCP socket shows of how its connection began, where nobody saw that: `ACCEPTED`, `CONNECTED`,
+/// or 0 if it shows nothing.
+#[inline(always)]
+pub fn origin(socket: *const c_void) -> u32 {
+    // It is a copy of its listener, this too (sk_clone_lock() in net/core/sock.c).
+    if word(socket, offset!(sock_backlog)) > 0 {
+        return ACCEPTED;
+    }
+    // connect() chose its port (__inet_hash_connect() in net/ipv4/inet_hashtables.c).
+    let bucket = pointer(socket, offset!(inet_bucket));
+    if read_kernel::<i8>(bucket, offset!(bucket_reuse)) == Some(-1) || was_acknowledged(socket) {
+        return CONNECTED;
+    }
+    0
+}
+
+/// Whether a TCP socket has got one more sequence number acknowledged than it has sent bytes: its SYN. The
+/// one of an accepted socket was acknowledged before there was the socket. Where numbers move while they are
+/// read, or data failed to leave, the difference is another.
+#[inline(always)]
+fn was_acknowledged(socket: *const c_void) -> bool {
+    let unacknowledged =
+        word(socket, offset!(tcp_snd_nxt)).wrapping_sub(word(socket, offset!(tcp_snd_una)));
+    let long = |offset| read_kernel::<u64>(socket, offset).unwrap_or(0);
+    let sent = long(offset!(tcp_bytes_sent)).wrapping_sub(long(offset!(tcp_bytes_retrans)));
+    let acknowledged = long(offset!(tcp_bytes_acked)).wrapping_add(u64::from(unacknowledged));
+    acknowledged.wrapping_sub(sent) == 1
 }
 
 /// Fills in addresses, namespace and peer, where there is nothing yet but zeros.

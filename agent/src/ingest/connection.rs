@@ -103,7 +103,7 @@ pub struct Tracked {
     told: Control,
     /// Contexts of messages that the parser has not reported yet, by the low half of their position.
     carried: VecDeque<(u32, Carried)>,
-    /// On a connection of unknown role: what its first request has shown.
+    /// On a connection whose beginning was not seen: what its first request has shown.
     side: Option<Side>,
     /// The kernel side asks where the next request that is sent begins.
     boundary_asked: bool,
@@ -244,7 +244,7 @@ impl Tracked {
 
     /// The parser reports a request: adds what the kernel knows of it.
     pub fn started(&mut self, started: &mut Started) {
-        if self.connection.role == Role::Unknown {
+        if self.connection.role == Role::Unknown || !self.connection.from_start {
             self.side = Some(started.side);
         }
         #[expect(

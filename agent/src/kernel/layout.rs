@@ -34,6 +34,22 @@ const OPTIONAL: &[Optional] = &[
         field: "",
         lost: "what is sent and received, with the `fentry` backend",
     },
+    // Fields that only say more.
+    Optional {
+        owner: "inet_",
+        field: "",
+        lost: "which end has begun a connection that is older than Clew",
+    },
+    Optional {
+        owner: "tcp_sock",
+        field: "bytes_",
+        lost: "which end has begun a connection that is older than Clew",
+    },
+    Optional {
+        owner: "sock",
+        field: "sk_max_ack_backlog",
+        lost: "which end has accepted a connection that is older than Clew",
+    },
 ];
 
 /// The offsets of the running kernel's fields, as `lookup` finds them.
