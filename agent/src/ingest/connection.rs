@@ -15,6 +15,7 @@ use crate::{
         Address, Carried, Chunk, Connection, ConnectionEnd, ConnectionId, Direction, ParserEvent,
         Role, Side, Started, Task, Timestamp,
     },
+    protocol::frames::{self, PIECES_MAX},
     protocol::{self, Behind, Likeness, Parser, Sample, Settings, Wants},
 };
 
@@ -28,8 +29,6 @@ const DATAGRAM_TRIES: u32 = 3;
 const HELD_BYTES_MAX: usize = 8 << 10;
 /// Chunks of it.
 const HELD_CHUNKS_MAX: usize = 64;
-/// The longest head of a message that a program reads by itself, before the rest.
-const HEAD_MAX: u64 = 16;
 /// Chunks after which the kernel is told that the connection is wanted, so that it stops asking.
 /// A connection with fewer is not worth the system call.
 const CONFIRM_AFTER: u32 = 8;
@@ -322,7 +321,7 @@ impl Tracked {
                 length += before_length;
             }
         }
-        let mut sample = Sample {
+        let sample = Sample {
             direction: chunk.direction,
             sender: match (self.connection.role, chunk.direction) {
                 (Role::Connected, Direction::Sent) | (Role::Accepted, Direction::Received) => {
@@ -344,13 +343,22 @@ impl Tracked {
         };
         let may_go_on = !from_start && !has_datagrams;
         if may_go_on {
-            // Nor does the rest of a message say much whose head was read by itself.
-            held.retain(|held| found.is_err() && held.direction == chunk.direction);
-            if let Some(head) = held.first().filter(|_| chunk.gap == 0) {
-                let joined = [&head.data, chunk.data].concat();
-                sample.bytes = &joined;
-                sample.length += head.length;
-                found = protocol::identify(&sample);
+            // Nor does the rest of a message say much whose head was read by itself, or byte by byte.
+            let goes_on = |held: &Held| chunk.gap == 0 && held.direction == chunk.direction;
+            held.retain(|held| found.is_err() && goes_on(held));
+            for from in 0..held.len() {
+                let pieces = held[from..].iter().map(|held| &*held.data);
+                let joined: Vec<u8> = pieces.chain([chunk.data]).flatten().copied().collect();
+                let before = (joined.len() - chunk.data.len()) as u64;
+                found = protocol::identify(&Sample {
+                    bytes: &joined,
+                    length: chunk.length + before,
+                    ..sample
+                });
+                if found.is_ok() {
+                    held.drain(..from);
+                    break;
+                }
             }
         }
         match found {
@@ -372,9 +380,10 @@ impl Tracked {
             }
             Err(_) if from_start || *tries >= most_tries => self.give_up(metrics),
             Err(_) => {
-                held.clear();
-                if may_go_on && chunk.length <= HEAD_MAX && chunk.data.len() as u64 == chunk.length
-                {
+                let may_go_on = may_go_on && frames::is_piece(chunk);
+                let kept = if may_go_on { PIECES_MAX - 1 } else { 0 };
+                held.drain(..held.len().saturating_sub(kept));
+                if may_go_on {
                     held.push(Held::of(chunk));
                 }
             }

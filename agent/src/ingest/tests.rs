@@ -210,10 +210,8 @@ fn a_udp_socket_of_others_is_ignored_after_a_few_datagrams() {
     assert!(!resolver.is_followed());
 }
 
-/// A server that reads a message's head by itself, as MariaDB's does, on a connection that is older than
-/// the agent.
-#[test]
-fn a_head_that_is_read_by_itself_tells_the_protocol() {
+/// What is told of a connection that is older than the agent: chunks with their flags.
+fn older(role: Role, chunks: &[(u32, &[u8])]) -> Vec<String> {
     let metrics = Metrics::default();
     let ids = Box::new(SequentialIds::default());
     let mut stitcher = Stitcher::new(StitchConfig::default(), ids, metrics.clone());
@@ -221,36 +219,56 @@ fn a_head_that_is_read_by_itself_tells_the_protocol() {
     let mut out = Outcome::default();
     let older = Connection {
         from_start: false,
-        ..connection(1, "127.0.0.1:3306", "127.0.0.1:40000", [0, 0])
+        role,
+        ..connection(1, "127.0.0.1:5000", "127.0.0.1:40000", [0, 0])
     };
     ingest.opened(older, false, 0, &mut Everything, &mut stitcher, &mut out);
     let mut moved = [0, 0];
     let mut time = 0;
-    for _ in 0..2 {
-        for (flags, data) in [
-            (0, &b"\x09\0\0\0"[..]),
-            (0, b"\x03COMMIT 1"),
-            (CHUNK_SENT, b"\x07\0\0\x01\0\0\0\x02\0\0\0"),
-        ] {
-            time += 1_000_000;
-            let position = &mut moved[usize::from(flags != 0)];
-            let chunk = KernelChunk {
-                kind: 0,
-                captured: u32::try_from(data.len()).expect("few"),
-                connection: 1,
-                time,
-                pid: 1,
-                tid: 1,
-                position: *position,
-                result: i32::try_from(data.len()).expect("few"),
-                flags,
-            };
-            *position += data.len() as u64;
-            ingest.chunk(&chunk, data, &mut stitcher, &mut out);
-        }
+    for &(flags, data) in chunks {
+        time += 1_000_000;
+        let position = &mut moved[usize::from(flags != 0)];
+        let chunk = KernelChunk {
+            kind: 0,
+            captured: u32::try_from(data.len()).expect("few"),
+            connection: 1,
+            time,
+            pid: 1,
+            tid: 1,
+            position: *position,
+            result: i32::try_from(data.len()).expect("few"),
+            flags,
+        };
+        *position += data.len() as u64;
+        ingest.chunk(&chunk, data, &mut stitcher, &mut out);
     }
     ingest.finish(Timestamp(time), &mut stitcher, &mut out);
     stitcher.flush(&mut out.spans);
-    let names: Vec<_> = out.spans.iter().map(|span| &*span.name).collect();
-    assert_eq!(names, ["COMMIT", "COMMIT"]);
+    out.spans.iter().map(|span| span.name.to_string()).collect()
+}
+
+/// A server that reads a message's head by itself, as MariaDB's does, or byte by byte, as Mosquitto does.
+#[test]
+fn a_head_that_is_read_by_itself_tells_the_protocol() {
+    let commit: [(u32, &[u8]); 3] = [
+        (0, b"\x09\0\0\0"),
+        (0, b"\x03COMMIT 1"),
+        (CHUNK_SENT, b"\x07\0\0\x01\0\0\0\x02\0\0\0"),
+    ];
+    let twice = [commit, commit].concat();
+    assert_eq!(older(Role::Unknown, &twice), ["COMMIT", "COMMIT"]);
+
+    let topic = "t".repeat(200);
+    let publish = [b"\0\xc8", topic.as_bytes(), b"\0\x01hello"].concat();
+    let publish: [(u32, &[u8]); 5] = [
+        (0, b"\x32"),
+        (0, b"\xd1"),
+        (0, b"\x01"),
+        (0, &publish),
+        (CHUNK_SENT, b"@\x02\0\x01"),
+    ];
+    // Behind the end of another, in which there is nothing to be known.
+    let twice = [&[(0, &b"end"[..])], &publish[..], &publish].concat();
+    let name = format!("publish {topic}");
+    assert_eq!(older(Role::Accepted, &twice), [&*name, &name]);
 }

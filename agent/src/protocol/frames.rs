@@ -5,7 +5,24 @@
 //! the frame has ended. Where the next frame begins among bytes that nobody saw, the place is lost,
 //! until a chunk begins with something that the protocol knows again.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
 use crate::model::{Chunk, Task, Timestamp};
+
+/// The longest piece that a program reads by itself, before the rest of a message, in bytes.
+pub const PIECE_MAX: u64 = 16;
+
+/// As many pieces are kept: programs that read the shortest take a head of five bytes one by one.
+pub const PIECES_MAX: usize = 8;
+
+/// Whether a chunk may be such a piece.
+#[must_use]
+pub const fn is_piece(chunk: &Chunk<'_>) -> bool {
+    chunk.length <= PIECE_MAX && chunk.data.len() as u64 == chunk.length
+}
 
 /// When bytes moved, and who moved them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,9 +97,11 @@ pub struct Frames {
     at: usize,
     /// Stream offset of `held[at]`.
     position: u64,
-    /// How many bytes at the front of `held` came before the present chunk, and with what.
+    /// How many bytes at the front of `held` came before the present chunk, and with what the first and
+    /// the last of them.
     older: usize,
     before: Moved,
+    earlier: Moved,
     now: Moved,
     /// Bytes behind `held` that were not captured.
     hidden: u64,
@@ -93,6 +112,8 @@ pub struct Frames {
     lost: bool,
     /// That it is lost has not been told.
     untold: bool,
+    /// Where it is lost: the pieces in `held`, by where they begin there, and when they moved.
+    pieces: VecDeque<(usize, Moved)>,
     /// Most bytes that are collected for one frame.
     limit: usize,
 }
@@ -111,6 +132,10 @@ impl Frames {
                 time: Timestamp(0),
                 task: Task::thread(0, 0),
             },
+            earlier: Moved {
+                time: Timestamp(0),
+                task: Task::thread(0, 0),
+            },
             now: Moved {
                 time: Timestamp(0),
                 task: Task::thread(0, 0),
@@ -120,6 +145,7 @@ impl Frames {
             in_frame: false,
             lost: !from_start,
             untold: false,
+            pieces: VecDeque::new(),
             limit,
         }
     }
@@ -127,10 +153,43 @@ impl Frames {
     /// Takes a chunk. Its frames come from [`Self::next`], until that gives `None`; then the next
     /// chunk may be taken. `is_frame`: whether bytes begin a frame, asked where the place is lost.
     pub fn chunk(&mut self, chunk: &Chunk<'_>, is_frame: impl FnOnce(&[u8]) -> bool) {
+        let data = self.begin(chunk);
+        if self.lost {
+            if !is_frame(data) {
+                return;
+            }
+            self.lost = false;
+        }
+        self.take(chunk, data);
+    }
+
+    /// The same; but where the place is lost, a frame may also begin in one of the short chunks before,
+    /// as it does for a program that reads heads by themselves, or byte by byte. `is_frame` is told how
+    /// many bytes there are, captured or not, and answers by the bytes alone.
+    pub fn chunk_or_pieces(&mut self, chunk: &Chunk<'_>, is_frame: impl FnMut(&[u8], u64) -> bool) {
+        let data = self.begin(chunk);
+        if self.lost {
+            let Some(from) = self.find(chunk, data, is_frame) else {
+                return self.keep(chunk, data);
+            };
+            self.held.drain(..from);
+            self.older = self.held.len();
+            let piece = self.pieces.iter().find(|(begin, _)| *begin == from);
+            self.before = piece.map_or(self.now, |(_, moved)| *moved);
+            self.position = chunk.position.wrapping_sub(self.older as u64);
+            self.pieces.clear();
+            self.lost = false;
+        }
+        self.take(chunk, data);
+    }
+
+    /// A chunk comes: what is captured of it.
+    fn begin<'a>(&mut self, chunk: &Chunk<'a>) -> &'a [u8] {
         self.before = self.first();
         self.held.drain(..self.at);
         self.at = 0;
         self.older = self.held.len();
+        self.earlier = self.now;
         self.now = Moved::of(chunk);
         if chunk.gap > 0 {
             if self.held.is_empty() && self.skip >= chunk.gap {
@@ -139,11 +198,49 @@ impl Frames {
                 self.lose();
             }
         }
-        let data = &chunk.data[..chunk.data.len().min(clamp(chunk.length))];
-        if self.lost && !is_frame(data) {
+        &chunk.data[..chunk.data.len().min(clamp(chunk.length))]
+    }
+
+    /// Where in `held`, or behind it, a frame begins that reaches into the chunk. The longest possible has
+    /// the most that proves it.
+    fn find(
+        &mut self,
+        chunk: &Chunk<'_>,
+        data: &[u8],
+        mut is_frame: impl FnMut(&[u8], u64) -> bool,
+    ) -> Option<usize> {
+        let end = self.held.len();
+        if end == 0 {
+            return is_frame(data, chunk.length).then_some(end);
+        }
+        self.held.extend_from_slice(data);
+        let mut begins = self.pieces.iter().map(|(begin, _)| *begin).chain([end]);
+        let found = begins.find(|&begin| {
+            let length = chunk.length.saturating_add((end - begin) as u64);
+            is_frame(&self.held[begin..], length)
+        });
+        self.held.truncate(end);
+        found
+    }
+
+    /// The place stays lost: a chunk may be a piece of what follows.
+    fn keep(&mut self, chunk: &Chunk<'_>, data: &[u8]) {
+        if !is_piece(chunk) {
+            self.held.clear();
+            self.pieces.clear();
             return;
         }
-        self.lost = false;
+        if self.pieces.len() >= PIECES_MAX {
+            self.pieces.pop_front();
+            let from = self.pieces.front().map_or(self.held.len(), |piece| piece.0);
+            self.held.drain(..from);
+            self.pieces.iter_mut().for_each(|piece| piece.0 -= from);
+        }
+        self.pieces.push_back((self.held.len(), self.now));
+        self.held.extend_from_slice(data);
+    }
+
+    fn take(&mut self, chunk: &Chunk<'_>, data: &[u8]) {
         if self.held.is_empty() {
             self.position = chunk.position;
         }
@@ -211,6 +308,12 @@ impl Frames {
         self.lost
     }
 
+    /// Whether the place is unknown, but the last chunk may be a piece of what begins a frame.
+    #[must_use]
+    pub fn has_pieces(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
     /// Offset up to which nothing is wanted, if that is at least `least` bytes ahead.
     #[must_use]
     pub const fn skips_until(&self, least: u64) -> Option<u64> {
@@ -230,8 +333,8 @@ impl Frames {
 
     /// Bytes of heap memory.
     #[must_use]
-    pub const fn memory(&self) -> usize {
-        self.held.capacity()
+    pub fn memory(&self) -> usize {
+        self.held.capacity() + self.pieces.capacity() * size_of::<(usize, Moved)>()
     }
 
     /// With what the first byte that is held came.
@@ -246,7 +349,7 @@ impl Frames {
     fn frame(&mut self, shown: usize, wanted: usize, length: u64) -> Frame<'_> {
         let first = self.first();
         let last = if self.at + shown <= self.older {
-            self.before
+            self.earlier
         } else {
             self.now
         };
@@ -284,6 +387,7 @@ impl Frames {
 
     fn lose(&mut self) {
         self.held.clear();
+        self.pieces.clear();
         self.at = 0;
         self.older = 0;
         self.hidden = 0;
@@ -308,117 +412,4 @@ impl Frames {
 /// A length as far as memory reaches.
 fn clamp(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{ConnectionId, Direction};
-
-    /// Frames that begin with their length; three bytes are wanted of each.
-    fn framing(bytes: &[u8]) -> Framing {
-        match bytes.first() {
-            None => Framing::More,
-            Some(0) => Framing::Nonsense,
-            Some(&length) => Framing::Frame {
-                wanted: 3,
-                length: length.into(),
-            },
-        }
-    }
-
-    /// Plays chunks, `(gap, captured bytes, hidden bytes)`, and writes down what is found.
-    fn walk(from_start: bool, chunks: &[(u64, &[u8], u64)]) -> Vec<String> {
-        let mut frames = Frames::new(from_start, 8);
-        let mut position = 100;
-        let mut found = Vec::new();
-        for (time, &(gap, data, hidden)) in (1..).zip(chunks) {
-            position += gap;
-            let chunk = Chunk {
-                connection: ConnectionId(1),
-                direction: Direction::Sent,
-                position,
-                gap,
-                length: data.len() as u64 + hidden,
-                data,
-                time: Timestamp(time),
-                task: Task::default(),
-            };
-            position = chunk.end();
-            frames.chunk(&chunk, |data| data.first() == Some(&4));
-            while let Some(step) = frames.next(framing) {
-                found.push(match step {
-                    Step::Frame(frame) => format!(
-                        "{} {:?}{} {}-{}",
-                        frame.position,
-                        frame.bytes,
-                        if frame.cut { " cut" } else { "" },
-                        frame.first.time.0,
-                        frame.last.time.0,
-                    ),
-                    Step::Ended(moved) => format!("end {}", moved.time.0),
-                    Step::Lost => "lost".to_owned(),
-                });
-            }
-        }
-        found
-    }
-
-    #[test]
-    fn steps() {
-        type Case<'a> = (bool, &'a [(u64, &'a [u8], u64)], &'a [&'a str]);
-        let cases: [Case<'_>; 9] = [
-            (
-                true,
-                &[(0, &[3, 1, 2, 4, 1, 2, 3], 0)],
-                &["100 [3, 1, 2] 1-1", "end 1", "103 [4, 1, 2] 1-1", "end 1"],
-            ),
-            // In pieces.
-            (
-                true,
-                &[(0, &[4], 0), (0, &[1], 0), (0, &[2], 0), (0, &[3, 1], 0)],
-                &["100 [4, 1, 2] 1-3", "end 4", "104 [1] 4-4", "end 4"],
-            ),
-            // Unseen bytes inside of a frame do no harm, whether they are cut off or lost.
-            (
-                true,
-                &[(0, &[9, 1, 2], 2), (3, &[8], 0), (0, &[1], 0)],
-                &["100 [9, 1, 2] 1-1", "end 2", "109 [1] 3-3", "end 3"],
-            ),
-            // Unseen bytes that are wanted.
-            (true, &[(0, &[4, 1], 2)], &["100 [4, 1] cut 1-1", "end 1"]),
-            // The next frame begins among unseen bytes.
-            (
-                true,
-                &[
-                    (0, &[3, 1, 2], 4),
-                    (0, &[3, 1, 2], 0),
-                    (0, &[4, 1, 2, 3], 0),
-                ],
-                &[
-                    "100 [3, 1, 2] 1-1",
-                    "end 1",
-                    "lost",
-                    "110 [4, 1, 2] 3-3",
-                    "end 3",
-                ],
-            ),
-            (
-                true,
-                &[(0, &[4, 1, 2], 0), (2, &[4, 1, 2, 3], 0)],
-                &["100 [4, 1, 2] 1-1", "lost", "105 [4, 1, 2] 2-2", "end 2"],
-            ),
-            (true, &[(0, &[0, 4], 0)], &["lost"]),
-            // Joined late.
-            (
-                false,
-                &[(0, &[3], 0), (0, &[4, 1, 2, 3], 0)],
-                &["101 [4, 1, 2] 2-2", "end 2"],
-            ),
-            (true, &[(0, &[], 5)], &["lost"]),
-        ];
-        for (from_start, chunks, expected) in cases {
-            assert_eq!(walk(from_start, chunks), expected, "{chunks:?}");
-        }
-    }
 }

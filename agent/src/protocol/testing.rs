@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -25,16 +25,14 @@ pub type Make = fn(&Connection, &Settings) -> Box<dyn Parser>;
 /// Compares both sides' exchanges with the recording's file of expectations: `recordings/NAME.txt`
 /// beside the protocol's file against `recordings/NAME.spans`.
 pub fn check(directory: &str, name: &str, make: Make) {
-    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let text = std::fs::read_to_string(recordings.join(format!("{name}.txt"))).unwrap();
-    let pieces = parse(&text).unwrap();
+    let pieces = recording(directory, name);
     let mut found = String::new();
     for side in [Side::Client, Side::Server] {
         writeln!(found, "{side:?}").unwrap();
         let exchanges = play(&pieces, side, true, make);
         exchanges.iter().for_each(|one| found.push_str(&told(one)));
     }
-    let path = recordings.join(format!("{name}.spans"));
+    let path = path(directory, &format!("{name}.spans"));
     if std::env::var_os("CLEW_BLESS").is_some() {
         std::fs::write(&path, &found).unwrap();
     }
@@ -44,6 +42,16 @@ pub fn check(directory: &str, name: &str, make: Make) {
         "{}: differs from what was found:\n{found}",
         path.display()
     );
+}
+
+fn path(directory: &str, file: &str) -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.join(directory).join(file)
+}
+
+fn recording(directory: &str, name: &str) -> Vec<Piece> {
+    let text = std::fs::read_to_string(path(directory, &format!("{name}.txt"))).unwrap();
+    parse(&text).unwrap()
 }
 
 /// A test of each of a folder's recordings: [`check`] and [`survives`].
@@ -179,9 +187,7 @@ fn config() -> ProptestConfig {
 
 /// Plays a recording in every way in which a capture may spoil it.
 pub fn survives(directory: &str, name: &str, make: Make) {
-    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let text = std::fs::read_to_string(recordings.join(format!("{name}.txt"))).unwrap();
-    let pieces = parse(&text).unwrap();
+    let pieces = recording(directory, name);
     let sides = [Side::Client, Side::Server];
     let whole = sides.map(|side| play(&pieces, side, true, make));
     let config = config();
@@ -196,7 +202,8 @@ pub fn survives(directory: &str, name: &str, make: Make) {
         let exact = losses.is_empty() && hides.is_empty() && !late;
         let mut spoiled = pieces.clone();
         for (at, length) in cuts {
-            cut(&mut spoiled, &at, length);
+            let at = at.index(spoiled.len());
+            cut(&mut spoiled, at, length);
         }
         for (at, seen) in hides {
             let piece = &mut spoiled[at.index(pieces.len())];
@@ -227,9 +234,33 @@ pub fn survives(directory: &str, name: &str, make: Make) {
     });
 }
 
+/// Joins a recording at each of its pieces, as it is and as one sees it who takes the heads of messages by
+/// themselves, in so many bytes: the same is told.
+pub fn takes_heads(directory: &str, name: &str, make: Make, heads: &[usize]) {
+    let pieces = recording(directory, name);
+    for from in 0..pieces.len() {
+        let (passed, seen) = pieces.split_at(from);
+        let mut in_pieces = seen.to_vec();
+        for at in (0..seen.len()).rev() {
+            // From the back: each cut leaves the front where it is.
+            let mut end = heads.iter().sum::<usize>();
+            for length in heads.iter().rev() {
+                cut(&mut in_pieces, at, end);
+                end -= length;
+            }
+        }
+        for side in [Side::Client, Side::Server] {
+            let [whole, found] = [seen, &in_pieces].map(|seen| {
+                let found = play_after(passed, seen, side, false, make);
+                found.iter().map(essence).collect::<Vec<_>>()
+            });
+            assert_eq!(found, whole, "{name} at the {side:?} from piece {from}");
+        }
+    }
+}
+
 /// Cuts a piece in two, `length` bytes from its start.
-fn cut(pieces: &mut Vec<Piece>, at: &prop::sample::Index, length: usize) {
-    let at = at.index(pieces.len());
+fn cut(pieces: &mut Vec<Piece>, at: usize, length: usize) {
     let piece = &mut pieces[at];
     if piece.data.len() <= length {
         return;

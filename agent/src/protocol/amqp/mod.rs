@@ -108,7 +108,7 @@ impl Parser for Amqp {
         let message = self.limits.message;
         let frames = &mut self.frames[index(chunk.direction)];
         let was_lost = frames.is_lost();
-        frames.chunk(chunk, wire::is_frame);
+        frames.chunk_or_pieces(chunk, |bytes, _| wire::is_frame(bytes));
         if was_lost && !frames.is_lost() {
             self.state.found(chunk.direction, Moved::of(chunk), events);
         }

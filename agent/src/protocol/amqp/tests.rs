@@ -1,7 +1,7 @@
 //! Against recordings of real clients and servers.
 
 use super::*;
-use crate::protocol::testing::{check, survives};
+use crate::protocol::testing::{check, survives, takes_heads};
 
 const RECORDINGS: &str = "src/protocol/amqp/recordings";
 const NAMES: [&str; 7] = [
@@ -25,6 +25,13 @@ fn recordings() {
 fn spoiled_recordings() {
     for name in NAMES {
         survives(RECORDINGS, name, ENTRY.make);
+    }
+}
+
+#[test]
+fn heads_by_themselves() {
+    for name in NAMES {
+        takes_heads(RECORDINGS, name, ENTRY.make, &[wire::PAYLOAD]);
     }
 }
 

@@ -155,7 +155,7 @@ impl Parser for Stream {
 
     fn chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
         let frames = &mut self.frames[index(chunk.direction)];
-        frames.chunk(chunk, |bytes| is_message(bytes, None));
+        frames.chunk_or_pieces(chunk, |bytes, _| is_message(bytes, None));
         while let Some(step) = frames.next(framing) {
             match step {
                 Step::Frame(frame) => {
@@ -172,6 +172,12 @@ impl Parser for Stream {
                 }
                 Step::Ended(_) => {}
                 Step::Lost => self.exchanges.lost(chunk.direction),
+            }
+        }
+        // What was asked may be answered before the place is found.
+        for direction in [Direction::Received, Direction::Sent] {
+            if self.frames[index(direction)].is_lost() {
+                self.exchanges.lost(direction);
             }
         }
     }

@@ -18,6 +18,7 @@ fn recordings() {
 #[test]
 fn spoiled_captures() {
     testing::survives(RECORDINGS, "dig_tcp", ENTRY.make);
+    testing::takes_heads(RECORDINGS, "dig_tcp", ENTRY.make, &[PREFIX]);
 }
 
 /// A message with this question.
@@ -87,6 +88,31 @@ fn answers_in_any_order() {
             "DNS query A Complete 1-3 ",
             "DNS query NS Complete 1-2 ",
             "DNS query Complete 1-3 ",
+        ];
+        assert_eq!(found, expected);
+    }
+}
+
+/// The answer is read so that its place is not found: who asked was answered for all one knows.
+#[test]
+fn joined_late() {
+    let answer = framed(&message(2, ANSWERS, NAME, 2));
+    let asked = |id| piece(true, framed(&message(id, ASKS, NAME, id)));
+    let pieces = [
+        piece(false, b"the end of an answer".to_vec()),
+        asked(1),
+        piece(false, b"something in the midst of the answer".to_vec()),
+        asked(2),
+        piece(false, answer[..PREFIX].to_vec()),
+        piece(false, answer[PREFIX..].to_vec()),
+        asked(15),
+    ];
+    for side in [Side::Client, Side::Server] {
+        let found = words(&play(&pieces, side, false, ENTRY.make));
+        let expected = [
+            "DNS query A Lost 2-2 answer perhaps among bytes that were lost",
+            "DNS query NS Complete 4-6 ",
+            "DNS query MX Aborted 7-8 ",
         ];
         assert_eq!(found, expected);
     }

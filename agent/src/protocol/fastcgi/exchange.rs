@@ -407,11 +407,18 @@ impl Exchanges {
     }
 
     /// Bytes of the answers' direction passed that nobody understands: they are the rest of the answer
-    /// whose end is not seen, or else any request may have been answered by them.
-    pub(super) fn pass_answers(&mut self, now: Moved, events: &mut Vec<ParserEvent>) {
+    /// whose end is not seen, or else any request may have been answered by them, unless they may be
+    /// understood with what follows (`perhaps`).
+    pub(super) fn pass_answers(
+        &mut self,
+        perhaps: bool,
+        now: Moved,
+        events: &mut Vec<ParserEvent>,
+    ) {
         let mut unframed = self.answers.iter_mut().filter(|(_, one)| one.is_unframed);
         match unframed.next() {
             Some((_, answer)) => answer.last = now,
+            None if perhaps => {}
             None => self.lose_answers(false, now, events),
         }
     }

@@ -107,12 +107,12 @@ impl Parser for FastCgi {
         let direction = chunk.direction;
         let frames = &mut frames[index(direction)];
         let was_lost = frames.is_lost();
-        frames.chunk(chunk, |bytes| {
+        frames.chunk_or_pieces(chunk, |bytes, _| {
             record::is_record(bytes, requests.map(|requests| requests == direction))
         });
         let answers = *requests == Some(direction.opposite());
         if answers && was_lost && chunk.gap > 0 {
-            exchanges.pass_answers(Moved::of(chunk), events);
+            exchanges.pass_answers(false, Moved::of(chunk), events);
         }
         while let Some(step) =
             frames.next(|bytes| record::framing(bytes, |id| exchanges.wants_output(id)))
@@ -145,7 +145,7 @@ impl Parser for FastCgi {
         if answers {
             exchanges.set_answers_lost(frames.is_lost());
             if frames.is_lost() {
-                exchanges.pass_answers(Moved::of(chunk), events);
+                exchanges.pass_answers(frames.has_pieces(), Moved::of(chunk), events);
             }
         }
     }

@@ -1,7 +1,8 @@
 use super::ENTRY;
+use super::record::HEADER;
 use crate::model::{Direction, EndReason, ParserEvent, Side, SpanStatus, Value};
 use crate::protocol::recording::{Piece, Player, connection};
-use crate::protocol::testing::{Exchange, check, play, survives};
+use crate::protocol::testing::{Exchange, check, play, survives, takes_heads};
 use crate::protocol::{Likeness, Sample, Settings};
 
 const RECORDINGS: &str = "src/protocol/fastcgi/recordings";
@@ -23,6 +24,7 @@ fn recordings() {
         // In these the end of an answer was not captured: how it is cut makes a difference.
         if !matches!(name, "nginx-fpm" | "unix-large") {
             survives(RECORDINGS, name, ENTRY.make);
+            takes_heads(RECORDINGS, name, ENTRY.make, &[HEADER]);
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn likeness(sample: &Sample<'_>) -> Likeness {
         let few = sample.bytes.len() < SIZE && sample.bytes.first().is_none_or(|byte| *byte == 0);
         return match sample.from_start && few {
             true => Likeness::Perhaps,
-            false => late(sample),
+            false => Likeness::No,
         };
     };
     if sample.from_start {
@@ -53,15 +53,6 @@ pub(super) fn likeness(sample: &Sample<'_>) -> Likeness {
     let whole = sample.length == (size + SIZE) as u64;
     match head(&sample.bytes[SIZE..], size, Client::Named) {
         Likeness::Yes if whole => Likeness::Yes,
-        _ => late(sample),
-    }
-}
-
-/// A reader that takes the size first leaves requests that begin after it.
-fn late(sample: &Sample<'_>) -> Likeness {
-    let longest = usize::try_from(sample.length).unwrap_or(usize::MAX);
-    match sample.from_start {
-        false if is_body(sample.bytes, longest) => Likeness::Yes,
         _ => Likeness::No,
     }
 }
@@ -156,8 +147,8 @@ mod tests {
             (b"\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff", Yes, No),
             (b"\0\0\0\x0b\0\x12\0\0\0\0\0\x01\0\x01a", Yes, Yes),
             (versions, Yes, No),
-            // A part of another message's beginning.
-            (&versions[4..], No, Yes),
+            // Without its size.
+            (&versions[4..], No, No),
             (postgres, No, No),
             (b"\0\0\0\x08\x04\xd2\x16\x2f", No, No),
             (b"GET / HTTP/1.1\r\n", No, No),

@@ -116,7 +116,7 @@ impl Parser for Mongo {
         } = self;
         let direction = chunk.direction;
         let frames = &mut frames[index(direction)];
-        frames.chunk(chunk, |bytes| {
+        frames.chunk_or_pieces(chunk, |bytes, _| {
             message::is_message(bytes, requests.map(|requests| requests == direction))
         });
         while let Some(step) = frames.next(|bytes| message::framing(bytes, limits.message)) {

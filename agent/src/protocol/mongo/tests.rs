@@ -2,9 +2,10 @@ use std::io::Write as _;
 
 use super::ENTRY;
 use super::bson::tests::{document, element, number, string};
+use super::message::HEADER;
 use crate::model::{Outcome, Side, SpanStatus, Value};
 use crate::protocol::recording::{Piece, connection};
-use crate::protocol::testing::{Exchange, check, play, survives};
+use crate::protocol::testing::{Exchange, check, play, survives, takes_heads};
 use crate::protocol::{Likeness, Sample, Settings};
 
 const RECORDINGS: &str = "src/protocol/mongo/recordings";
@@ -14,6 +15,7 @@ fn recordings() {
     for name in ["pymongo", "pymongo-monitor", "pymongo-login", "node"] {
         check(RECORDINGS, name, ENTRY.make);
         survives(RECORDINGS, name, ENTRY.make);
+        takes_heads(RECORDINGS, name, ENTRY.make, &[HEADER]);
     }
 }
 

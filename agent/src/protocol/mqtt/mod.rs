@@ -21,7 +21,10 @@
 //! - A topic's alias (MQTT 5) that was given among bytes that nobody saw is not known. Such messages have
 //!   no topic.
 //! - After a loss, and on a connection that was joined late, packets are found at a chunk that consists of
-//!   packets only. Who reads a packet's first bytes one by one (Mosquitto, Paho) receives no such chunk.
+//!   packets only, together with the short ones before it: Mosquitto and Paho read a packet's first bytes
+//!   one by one.
+//! - Who is the client is known from the socket, or else from what only one end says. On a connection that
+//!   was joined late and shows neither, nothing is told until it pings or subscribes.
 
 mod state;
 #[cfg(test)]
@@ -119,7 +122,9 @@ impl Parser for Mqtt {
     fn chunk(&mut self, chunk: &Chunk<'_>, events: &mut Vec<ParserEvent>) {
         let frames = &mut self.frames[index(chunk.direction)];
         let was_lost = frames.is_lost();
-        frames.chunk(chunk, |data| wire::packets(data, chunk.length).is_some());
+        frames.chunk_or_pieces(chunk, |bytes, length| {
+            wire::packets(bytes, length).is_some()
+        });
         if was_lost && !frames.is_lost() {
             self.state.found(chunk.direction, Moved::of(chunk), events);
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::recording::{connection, parse};
-use crate::protocol::testing::{check, play, survives};
+use crate::protocol::testing::{check, play, survives, takes_heads};
 
 const RECORDINGS: &str = "src/protocol/mqtt/recordings";
 const NAMES: [&str; 9] = [
@@ -28,6 +28,14 @@ fn recordings() {
 fn spoiled_recordings() {
     for name in NAMES {
         survives(RECORDINGS, name, ENTRY.make);
+    }
+}
+
+/// Mosquitto and Paho read a packet's first bytes one by one.
+#[test]
+fn heads_byte_by_byte() {
+    for name in NAMES {
+        takes_heads(RECORDINGS, name, ENTRY.make, &[1, 1]);
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) const ERROR: u8 = 0x80;
 pub(super) const V5: u8 = 5;
 /// The length of a fixed header with the shortest length in it.
 const SHORT: usize = 2;
+/// The same with the longest.
+const LONG: usize = 5;
 /// Most bytes of a packet other than `PUBLISH` that are of interest.
 const OTHERS: usize = 512;
 
@@ -184,8 +186,10 @@ pub(super) fn packets(mut bytes: &[u8], mut length: u64) -> Option<usize> {
         length = match length.checked_sub(whole as u64) {
             Some(rest) => rest,
             // A message may go on in the next chunk. A short one, whose length is any byte of text, need not
-            // be one.
-            None if fixed.kind == PUBLISH && fixed.header > SHORT => return Some(messages),
+            // be one, nor need one of more than 2 MiB, of which there are hardly any.
+            None if fixed.kind == PUBLISH && (SHORT + 1..LONG).contains(&fixed.header) => {
+                return Some(messages);
+            }
             None => return None,
         };
         match bytes.get(whole..) {
