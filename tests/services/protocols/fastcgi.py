@@ -35,7 +35,8 @@ def exactly(connection, count):
     return data
 
 
-def ask(connection, method, uri, body=b""):
+def ask(connection, method, uri, body=b"", script=None):
+    """Says with which status it was answered."""
     path, _, query = uri.partition("?")
     params = {
         "REQUEST_METHOD": method,
@@ -51,8 +52,8 @@ def ask(connection, method, uri, body=b""):
         "HTTP_HOST": "shop.example",
         "HTTP_TRACEPARENT": TRACE,
     }
-    if len(sys.argv) > 2:
-        params["SCRIPT_FILENAME"] = sys.argv[2]
+    if script:
+        params["SCRIPT_FILENAME"] = script
     pairs = b"".join(pair(*item) for item in params.items())
     connection.sendall(
         record(BEGIN_REQUEST, struct.pack(">HB5x", 1, 1))
@@ -71,25 +72,34 @@ def ask(connection, method, uri, body=b""):
             break
     head = output.split(b"\r\n\r\n")[0].decode()
     fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n"))
-    status = int(fields.get("status", "200")[:3])
+    return int(fields.get("status", "200")[:3])
+
+
+def operation(method, uri, status):
+    """What its spans must show."""
     shown = {"http.response.status_code": status}
-    line = {
+    return {
         "name": method,
         "kind": "client",
         "error": status >= 400,
         "server_error": status >= 500,
         "attributes": shown,
-        "server_attributes": shown | {"url.path": path},
+        "server_attributes": shown | {"url.path": uri.partition("?")[0]},
     }
-    print(json.dumps(line), flush=True)
 
 
 def main():
+    script = sys.argv[2] if len(sys.argv) > 2 else None
     with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
-        ask(connection, "GET", "/orders?id=1&token=secret")
-        ask(connection, "GET", "/missing")
-        ask(connection, "POST", "/orders", b"item=tea")
-        ask(connection, "GET", "/orders?fail=1")
+        for method, uri, body in [
+            ("GET", "/orders?id=1&token=secret", b""),
+            ("GET", "/missing", b""),
+            ("POST", "/orders", b"item=tea"),
+            ("GET", "/orders?fail=1", b""),
+        ]:
+            status = ask(connection, method, uri, body, script)
+            print(json.dumps(operation(method, uri, status)), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

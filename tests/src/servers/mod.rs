@@ -7,6 +7,7 @@ mod kafka;
 mod mariadb;
 mod mosquitto;
 mod rabbitmq;
+mod unbound;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -53,6 +54,8 @@ pub enum Server {
     RabbitMq,
     /// Mosquitto.
     Mosquitto,
+    /// Unbound, with some names of its own, by TCP.
+    Unbound,
 }
 
 /// What the clients of PostgreSQL expect to find.
@@ -93,6 +96,7 @@ impl Server {
             Self::Php => &[Need::Program("php-fpm8.2")],
             Self::RabbitMq => rabbitmq::NEEDS,
             Self::Mosquitto => mosquitto::NEEDS,
+            Self::Unbound => unbound::NEEDS,
         }
     }
 
@@ -180,6 +184,7 @@ impl Server {
             }
             Self::RabbitMq => rabbitmq::command(directory, port),
             Self::Mosquitto => mosquitto::command(directory, port)?,
+            Self::Unbound => unbound::command(directory, port)?,
         })
     }
 }

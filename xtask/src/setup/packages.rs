@@ -44,6 +44,7 @@ const NEEDS: &[(Sign, &str)] = &[
     (Sign::Program("mosquitto_pub"), "mosquitto-clients"),
     (Sign::Program("bpftool"), "bpftool"),
     (Sign::Program("dnsmasq"), "dnsmasq-base"),
+    (Sign::Program("unbound"), "unbound"),
     (Sign::Program("dig"), "bind9-dnsutils"),
     (Sign::Program("tshark"), "tshark"),
     // The last four are for `cargo xtask vm`.

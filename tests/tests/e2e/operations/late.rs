@@ -11,7 +11,8 @@ use clew_tests::service::python_program;
 use clew_tests::{Agent, Backend, Kind, Span, Stage, report};
 
 on_each_backend!(
-    redis, memcached, postgres, mariadb, nats, kafka, http1, http2, grpc
+    redis, memcached, postgres, mariadb, cassandra, mongo, nats, kafka, amqp, mqtt, http1, http2,
+    grpc, fastcgi, php, dns
 );
 
 fn redis(backend: Backend) {
@@ -30,6 +31,14 @@ fn mariadb(backend: Backend) {
     Late::new("mariadb", Server::Mariadb, 7917).check(backend);
 }
 
+fn cassandra(backend: Backend) {
+    Late::new("cassandra", Server::Cassandra, 7929).check(backend);
+}
+
+fn mongo(backend: Backend) {
+    Late::new("mongo", Server::FerretDb, 7931).check(backend);
+}
+
 fn nats(backend: Backend) {
     Late::new("nats", Server::Nats, 7919).check(backend);
 }
@@ -39,6 +48,14 @@ fn kafka(backend: Backend) {
     // It asks for the topic's first, at any time.
     let unasked = &["Metadata"];
     Late { unasked, ..case }.check(backend);
+}
+
+fn amqp(backend: Backend) {
+    Late::new("amqp", Server::RabbitMq, 7933).check(backend);
+}
+
+fn mqtt(backend: Backend) {
+    Late::new("mqtt", Server::Mosquitto, 7935).check(backend);
 }
 
 fn http1(backend: Backend) {
@@ -53,6 +70,19 @@ fn http2(backend: Backend) {
 
 fn grpc(backend: Backend) {
     Late::new("grpc", Server::Grpc, 7925).check(backend);
+}
+
+fn fastcgi(backend: Backend) {
+    Late::new("fastcgi", Server::FastCgi, 7937).check(backend);
+}
+
+fn php(backend: Backend) {
+    Late::new("php", Server::Php, 7939).check(backend);
+}
+
+/// Over TCP, by which resolvers and servers keep connections to each other.
+fn dns(backend: Backend) {
+    Late::new("dns", Server::Unbound, 7941).check(backend);
 }
 
 /// A client that is busy on one connection, and its server.
@@ -93,7 +123,7 @@ impl Late {
         let port = (port + self.behind).to_string();
         let told = stage.directory().join("told");
         let arguments = [self.protocol, &port, &told.display().to_string()];
-        let client = python_program("protocols/late.py", &arguments).unwrap();
+        let client = python_program("protocols/late", &arguments).unwrap();
         let mut client = stage.start("client", client).unwrap();
         wait_for("started", &client);
         let agent = Agent::start(backend, &["--include-port", &port]).unwrap();
