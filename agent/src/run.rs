@@ -188,6 +188,9 @@ fn assemble(
         max_open: limits.open_exchanges,
         max_held: limits.held_spans,
         thread_ids: config.thread_ids,
+        max_processes: limits.processes,
+        max_offspring: limits.open_exchanges,
+        max_unix_pairs: limits.connections,
         ..StitchConfig::default()
     };
     let root = Path::new("/");

@@ -72,10 +72,7 @@ pub fn test(options: &Options) -> Result<()> {
         // The Collector stays away for a minute under load; ten seconds at a desk.
         end_to_end.env("CLEW_TEST_OUTAGE", "60");
     }
-    end_to_end.env("CLEW_TEST_PYTHON", setup::python());
-    end_to_end.env("CLEW_TEST_JAVA_AGENT", setup::java_agent());
-    end_to_end.env("CLEW_TEST_MAVEN", setup::maven());
-    end_to_end.env("CLEW_TEST_NPM", setup::npm());
+    with_tools(&mut end_to_end);
     command::run(&mut end_to_end)
 }
 
@@ -84,6 +81,17 @@ pub fn test(options: &Options) -> Result<()> {
 fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
     let xtask = std::env::current_exe().context("finding this program")?;
     let xtask = xtask.display();
+    // The machines can only read this one's files.
+    let mut services = command::cargo();
+    services.args([
+        "run",
+        "--quiet",
+        "--package",
+        "clew-tests",
+        "--bin",
+        "build_services",
+    ]);
+    command::run(services.current_dir(workspace::root()))?;
     for kernel in vm::named(kernels)? {
         let mut cargo = cargo_test(options.require);
         cargo.args(["--package", "clew-tests", "--test", "e2e", "--"]);
@@ -101,8 +109,9 @@ fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
             format!("{xtask} vm --kernel {series} --timeout {KERNEL_SECONDS} --"),
         );
         cargo.env("CLEW_BIN", clew);
+        cargo.env("CLEW_TEST_BUILT", "1");
         cargo.env("CLEW_TEST_SLOWNESS", EMULATED_SLOWNESS);
-        cargo.env("CLEW_TEST_PYTHON", setup::python());
+        with_tools(&mut cargo);
         command::run(&mut cargo).with_context(|| format!("on Linux {series}"))?;
     }
     Ok(())
@@ -141,6 +150,14 @@ fn backends_here(clew: &Path) -> Result<Vec<&'static str>> {
     let best = better.iter().find(|backend| works(backend)).unwrap_or(last);
     println!("end to end with the backends `{best}` and `{last}`");
     Ok(vec![best, last])
+}
+
+/// Says where what setup fetched is.
+fn with_tools(tests: &mut Command) {
+    tests.env("CLEW_TEST_PYTHON", setup::python());
+    tests.env("CLEW_TEST_JAVA_AGENT", setup::java_agent());
+    tests.env("CLEW_TEST_MAVEN", setup::maven());
+    tests.env("CLEW_TEST_NPM", setup::npm());
 }
 
 /// The variable that names the program through which cargo calls test binaries.

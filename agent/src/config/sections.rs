@@ -318,7 +318,7 @@ impl Capture {
         let backend = layers.value(
             "capture.backend",
             &[],
-            "Which kernel hooks: auto, socket (6.3+) or syscall (5.10+, costs more).",
+            "Which kernel hooks: auto, socket (6.3+), fentry (5.10+) or syscall (5.10+, costs more).",
             Backend::Auto,
         );
         let bytes = layers.value(

@@ -151,7 +151,7 @@ fn mistakes_outside_of_the_file() {
             "flag --compression: `otlp.compression`: expected one of `none`, `gzip`, `zstd`, not \
              `x`\n\
              environment CLEW_CAPTURE_BACKEND: `capture.backend`: expected one of `auto`, \
-             `socket`, `syscall` (did you mean `socket`?), not `sockets`"
+             `socket`, `fentry`, `syscall` (did you mean `socket`?), not `sockets`"
                 .to_owned()
         )
     );

@@ -147,5 +147,6 @@ fn hook(program: &ProgramReport, logs: &mut Logs) -> Check {
     if program.works() {
         return check;
     }
-    check.but(Status::Missing, logs.reason(program), program.lost, "")
+    let remedy = format!("it needs kernel {}", program.kernel);
+    check.but(Status::Missing, logs.reason(program), program.lost, &remedy)
 }

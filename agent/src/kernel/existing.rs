@@ -22,6 +22,7 @@ pub(super) fn ask(ebpf: &mut Ebpf, btf: &Btf, trial: bool) -> ProgramReport {
     ProgramReport {
         name: "existing_sockets",
         hook: "iter/tcp".to_owned(),
+        kernel: "6.12",
         purpose: "takes in connections that are older than the agent",
         lost: "contexts in TCP options on connections, and to listeners, that are older than the agent",
         required: false,

@@ -41,6 +41,8 @@ pub struct ProgramReport {
     pub hook: String,
     /// What it is for.
     pub purpose: &'static str,
+    /// What it needs of the kernel: the first version that has it.
+    pub kernel: &'static str,
     /// What is lost without it.
     pub lost: &'static str,
     /// Without it its backend does not work.
@@ -131,6 +133,7 @@ impl Programs {
                 name: description.name.with(flows),
                 hook: description.hook.to_string(),
                 purpose: description.purpose,
+                kernel: description.kernel,
                 lost: description.lost,
                 required: description.need == Need::Required,
                 loaded,
