@@ -1,6 +1,7 @@
 //! The cargo-in-cargo step: `ebpf/` is built for another target, by another compiler. Why not
 //! aya-build: docs/decisions/0001-ebpf-toolchain.md.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,11 +12,49 @@ use crate::{command, workspace};
 /// Little-endian BPF; every host that Clew supports is.
 const TARGET: &str = "bpfel-unknown-none";
 
+/// The objects: the agent's, and the empty programs.
+const PROGRAMS: &str = "clew-ebpf";
+const FLOOR: &str = "clew-floor";
+
 const BPF_LINKER_VERSION: &str = "0.13.0";
 
 /// Debug info and `--btf`: without type information in the object the kernel refuses the programs
 /// that attach by type (`tp_btf`), and the maps that hold typed values.
 const LINK_FLAGS: &str = "-C link-arg=--btf -C debuginfo=2";
+
+/// What the object is for: the kernel programs read registers and numbers of system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    X86_64,
+    Aarch64,
+}
+
+impl Architecture {
+    /// All that there are tables for (ebpf/src/registers/).
+    pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
+    /// Of what is built for a target: `x86_64-unknown-linux-gnu`, or only its first word.
+    pub fn of(target: &str) -> Result<Self> {
+        let name = target.split('-').next().unwrap_or(target);
+        Self::ALL
+            .into_iter()
+            .find(|architecture| architecture.name() == name)
+            .with_context(|| format!("{target}: Clew is for x86_64 and aarch64"))
+    }
+
+    /// This host's.
+    pub fn here() -> Result<Self> {
+        Self::of(std::env::consts::ARCH)
+    }
+
+    /// As targets' names begin, and as agent/build.rs looks for the object.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
 
 /// Where the compiler for the BPF target comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +156,11 @@ impl Toolchain {
 /// Where Debian's package puts its compiler; rustup's may come first on PATH.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// Builds the kernel programs; returns the object's absolute path.
+/// Builds the kernel programs for hosts of an architecture; returns the object's absolute path.
 ///
 /// # Errors
 /// When no toolchain is ready, or the build fails.
-pub fn build() -> Result<PathBuf> {
+pub fn build(architecture: Architecture) -> Result<PathBuf> {
     let toolchain = Toolchain::ready()?
         .context("no toolchain for eBPF is ready: `cargo xtask setup` installs one")?;
     let llvm = toolchain.llvm().context("the compiler for eBPF has gone")?;
@@ -132,18 +171,49 @@ pub fn build() -> Result<PathBuf> {
         "{linker}: RUSTFLAGS cannot hold a path with a space"
     );
 
-    println!("eBPF: {toolchain:?} toolchain, LLVM {llvm}");
+    let name = architecture.name();
+    println!("eBPF for {name}: {toolchain:?} toolchain, LLVM {llvm}");
     let directory = workspace::root().join("ebpf");
     let target_dir = directory.join("target");
+    let mut cargo = toolchain.cargo_build();
+    if architecture == Architecture::Aarch64 {
+        cargo.args(["--features", name]);
+    }
     command::run(
-        toolchain
-            .cargo_build()
+        cargo
             .args(["--release", "--target", TARGET, "--target-dir"])
             .arg(&target_dir)
             .env("RUSTFLAGS", format!("-C linker={linker} {LINK_FLAGS}"))
             .current_dir(&directory),
     )?;
-    Ok(target_dir.join(TARGET).join("release/clew-ebpf"))
+    let built = target_dir.join(TARGET).join("release");
+    let kept = target_dir.join(name);
+    for object in [PROGRAMS, FLOOR] {
+        keep(&built.join(object), &kept.join(object))?;
+    }
+    Ok(kept.join(PROGRAMS))
+}
+
+/// Copies an object to where it stays while cargo puts another architecture's in its place. One that is
+/// there already keeps its age, by which cargo decides whether to build the agent anew.
+fn keep(built: &Path, kept: &Path) -> Result<()> {
+    let object = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
+    if fs::read(kept).is_ok_and(|there| there == object) {
+        return Ok(());
+    }
+    if let Some(directory) = kept.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+    }
+    fs::write(kept, object).with_context(|| format!("writing {}", kept.display()))
+}
+
+/// Builds the empty programs for this host (ebpf/src/floor.rs); returns the object's absolute path.
+///
+/// # Errors
+/// As [`build`].
+pub fn floor() -> Result<PathBuf> {
+    Ok(build(Architecture::here()?)?.with_file_name(FLOOR))
 }
 
 /// The nightly to use. The newest may come with an LLVM that this system's packages lack; a dated

@@ -29,6 +29,10 @@ enum Task {
         /// Builds the agent without optimisation, to target/debug/clew.
         #[arg(long)]
         debug: bool,
+        /// Builds it for another kind of host, to target/TARGET: aarch64-unknown-linux-gnu or
+        /// x86_64-unknown-linux-gnu
+        #[arg(long)]
+        target: Option<String>,
     },
     /// Sets up, builds, and traces this host as root, with spans printed as they end.
     Run {
@@ -52,12 +56,14 @@ enum Task {
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Setup => setup::setup(),
-        Task::Build { debug } => build::agent(if debug {
-            build::Profile::Dev
-        } else {
-            build::Profile::Release
-        })
-        .map(drop),
+        Task::Build { debug, target } => {
+            let profile = if debug {
+                build::Profile::Dev
+            } else {
+                build::Profile::Release
+            };
+            build::agent_for(profile, target.as_deref()).map(drop)
+        }
         Task::Run { args } => run::run(&args),
         Task::Demo(options) => demo::demo(&options),
         Task::Bench(bench) => bench::bench(&bench),

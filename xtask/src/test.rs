@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::build::{self, Profile};
+use crate::ebpf::{self, Architecture};
 use crate::{command, fuzz, setup, vm, workspace};
 
 /// What `cargo xtask test` can be told.
@@ -50,6 +51,11 @@ pub fn test(options: &Options) -> Result<()> {
     let clew = build::agent(Profile::Release)?;
     if let Some(kernels) = &options.kernels {
         return on_kernels(kernels, &clew, options);
+    }
+
+    // Those for other hosts cannot be loaded here, but they compile.
+    for architecture in Architecture::ALL {
+        ebpf::build(architecture)?;
     }
 
     let mut unit = cargo_test(options.require);

@@ -97,7 +97,7 @@ pub fn databases(options: &Options) -> Result<()> {
         Some(clew) if root => clew,
         agent => return Err(again::again(agent.clone())?),
     };
-    let floor = ebpf::build()?.with_file_name("clew-floor");
+    let floor = ebpf::floor()?;
     // Before any thread is started, and before anything that is measured.
     cpu::pin_self(cpu::REST)?;
     let bench = Bench {

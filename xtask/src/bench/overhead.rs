@@ -68,7 +68,7 @@ pub fn overhead(options: &Options) -> Result<()> {
         _ => {
             setup::setup()?;
             let clew = build::agent(Profile::Release)?;
-            (clew, ebpf::build()?.with_file_name("clew-floor"))
+            (clew, ebpf::floor()?)
         }
     };
     if !nix::unistd::geteuid().is_root() {

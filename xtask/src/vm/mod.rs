@@ -52,6 +52,10 @@ pub fn vm(options: &Options) -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "a virtual machine that is to see this host's files needs root: repeat this as root"
     );
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "the kernels are Debian's for x86-64, and cannot run the programs of this host"
+    );
     setup::machines()?;
     let kernels = named(&options.kernel)?;
     let several = kernels.len() > 1;
