@@ -31,9 +31,15 @@ pub struct Options {
     filters: Vec<String>,
 }
 
-/// What is tested on other kernels: each kernel program at work and each kind of system call. Load,
-/// and servers that take minutes to start (Java's), are left out: an emulated machine is slow.
-const ON_KERNELS: [&str; 3] = ["lifecycle::", "protocol::", "system_calls::"];
+/// What is tested on other kernels: each kernel program at work, each kind of system call, and contexts
+/// between hosts. Load, and servers that take minutes to start, are left out: an emulated machine is slow.
+const ON_KERNELS: [&str; 5] = [
+    "lifecycle::",
+    "protocol::",
+    "system_calls::",
+    "dns::",
+    "option::",
+];
 
 /// How much slower than this host an emulated machine is at least, for the tests' patience.
 const EMULATED_SLOWNESS: &str = "8";
