@@ -57,8 +57,7 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, 
         event.connection = (*flow).id;
         event.flags = (*flow).flags & (ACCEPTED | CONNECTED | FROM_START | OWN | UDP);
     }
-    if event.flags & (ACCEPTED | CONNECTED) == 0
-        && socket::kind(address) == Some(socket::Kind::Tcp)
+    if event.flags & (ACCEPTED | CONNECTED) == 0 && socket::kind(address) == Some(socket::Kind::Tcp)
     {
         // The flow's own flags stay: where its requests begin is not known yet.
         event.flags |= socket::origin(address);
