@@ -29,7 +29,7 @@ fn mariadb(backend: Backend) {
 }
 
 /// What drivers ask for of their own accord, to find nodes and to know their schema.
-const FINDING: &[&str] = &[
+pub(super) const FINDING: &[&str] = &[
     "SELECT system.local",
     "SELECT system.peers",
     "SELECT system.peers_v2",
