@@ -19,6 +19,7 @@ mod overhead;
 mod protocols;
 pub mod receiver;
 mod report;
+mod start;
 pub mod statistics;
 mod verifier;
 mod workload;
@@ -47,6 +48,9 @@ pub enum Bench {
     Databases(databases::Options),
     /// What it costs to parse an exchange of each protocol, from recordings of real connections.
     Protocols(protocols::Options),
+    /// How long the agent takes to come to tracing, and its memory then, also on a host with many
+    /// processes and connections. Needs root.
+    Start(start::Options),
     /// What works on Debian's kernels and on this host's, and what the kernel programs cost each one's
     /// verifier. Needs root.
     Verifier(verifier::Options),
@@ -67,6 +71,7 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Harm(options) => harm::harm(options),
         Bench::Databases(options) => databases::databases(options),
         Bench::Protocols(options) => protocols::protocols(options),
+        Bench::Start(options) => start::start(options),
         Bench::Verifier(options) => verifier::verifier(options),
         Bench::Micro(options) => micro::micro(options),
     }
