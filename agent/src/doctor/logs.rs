@@ -51,3 +51,45 @@ impl Logs {
         Ok(self.directory.as_deref().unwrap_or(Path::new("")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_in_a_file_that_the_reason_names() {
+        let mut program = ProgramReport {
+            name: "sent_storage",
+            hook: "fexit/inet_sendmsg".to_owned(),
+            purpose: "",
+            kernel: "5.10",
+            lost: "",
+            required: false,
+            loaded: Loaded::Refused {
+                reason: "the kernel's verifier: Invalid argument".to_owned(),
+                log: "R1 is not a pointer".to_owned(),
+            },
+            verified: None,
+        };
+        let mut logs = Logs::default();
+        let reason = logs.reason(&program);
+        let (_, file) = reason.split_once("; the verifier's log: ").unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "R1 is not a pointer");
+        let directory = Path::new(file).parent().unwrap();
+        let mode = fs::metadata(directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+
+        // Who finds the directory there already has not made it, and writes nothing.
+        let reason = Logs::default().reason(&program);
+        assert!(reason.contains("cannot be kept"), "{reason}");
+        fs::remove_dir_all(directory).unwrap();
+
+        program.loaded = Loaded::NoHook;
+        assert_eq!(
+            logs.reason(&program),
+            "sent_storage: this kernel has no fexit/inet_sendmsg"
+        );
+    }
+}

@@ -230,6 +230,15 @@ fn copy_of(fd: &ProgramFd) -> Result<OwnedFd, ProgramError> {
 
 pub(super) fn refusal(error: &ProgramError) -> Loaded {
     match error {
+        // Not the verifier's word: the kernel's configuration, or this process's capabilities.
+        ProgramError::LoadError { io_error, .. }
+            if io_error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            Loaded::Refused {
+                reason: "the kernel does not permit it".to_owned(),
+                log: String::new(),
+            }
+        }
         ProgramError::LoadError {
             io_error,
             verifier_log,
