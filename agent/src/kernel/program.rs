@@ -82,13 +82,28 @@ pub(super) struct Programs {
     running: Vec<OwnedFd>,
     /// What holds those that are attached to functions. One program in the object becomes several in the
     /// kernel, of which the object keeps only the last.
-    _held: Vec<Link>,
+    held: Vec<Link>,
 }
 
 /// An attachment that lasts until this is dropped.
 enum Link {
     Entry(#[expect(dead_code, reason = "dropping it detaches")] FEntryLink),
     Exit(#[expect(dead_code, reason = "dropping it detaches")] FExitLink),
+}
+
+/// Loads a program for a function and attaches it; of one that was loaded for another function, that
+/// stays. aya's two kinds have the same methods and no trait for them.
+macro_rules! attach_to_function {
+    ($programs:expr, $program:expr, $kind:ty, $link:path, $function:expr, $btf:expr) => {{
+        let program: &mut $kind = $program.try_into()?;
+        if program.fd().is_ok() {
+            program.unload()?;
+        }
+        program.load($function, $btf)?;
+        let link = program.attach()?;
+        $programs.held.push($link(program.take_link(link)?));
+        copy_of(program.fd()?)?
+    }};
 }
 
 impl Programs {
@@ -104,7 +119,7 @@ impl Programs {
         let mut programs = Self {
             reports: Vec::new(),
             running: Vec::new(),
-            _held: Vec::new(),
+            held: Vec::new(),
         };
         let mut has_option = false;
         for description in PROGRAMS.iter().filter(|p| p.is_for(backend, flows)) {
@@ -170,24 +185,10 @@ impl Programs {
                 copy_of(program.fd()?)?
             }
             Hook::Entry(function) => {
-                let program: &mut FEntry = program.try_into()?;
-                if program.fd().is_ok() {
-                    program.unload()?;
-                }
-                program.load(function, btf)?;
-                let link = program.attach()?;
-                self._held.push(Link::Entry(program.take_link(link)?));
-                copy_of(program.fd()?)?
+                attach_to_function!(self, program, FEntry, Link::Entry, function, btf)
             }
             Hook::Exit(function) => {
-                let program: &mut FExit = program.try_into()?;
-                if program.fd().is_ok() {
-                    program.unload()?;
-                }
-                program.load(function, btf)?;
-                let link = program.attach()?;
-                self._held.push(Link::Exit(program.take_link(link)?));
-                copy_of(program.fd()?)?
+                attach_to_function!(self, program, FExit, Link::Exit, function, btf)
             }
             Hook::SocketsOfCgroup => {
                 let program: &mut SockOps = program.try_into()?;
