@@ -206,13 +206,16 @@ impl Pipeline {
             let since = kernel.since;
             let handled = kernel.next_record(|record| {
                 bytes += record.len() as u64;
-                match decode(record) {
-                    Some(event) => {
-                        if let Some(event) = after(since, event) {
-                            handle(event, ingest, stitcher, host, out);
-                        }
+                let mut rest = record;
+                while !rest.is_empty() {
+                    let Some((event, next)) = decode(rest) else {
+                        metrics.drop(Drop::BadRecord, 1);
+                        break;
+                    };
+                    rest = next;
+                    if let Some(event) = after(since, event) {
+                        handle(event, ingest, stitcher, host, out);
                     }
-                    None => metrics.drop(Drop::BadRecord, 1),
                 }
             });
             if handled.is_none() {

@@ -67,7 +67,8 @@ pub const CHUNK_BOUNDARY_UNKNOWN: u32 = 1 << 4;
 /// positions.
 pub const CHUNK_INSERTED_SHIFT: u32 = 16;
 
-/// One captured send or receive; `captured` bytes follow it in the record.
+/// One captured send or receive; `captured` bytes follow it in the record. A
+/// [`Carried`](crate::context::Carried) may stand before it.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "user", derive(bytemuck::AnyBitPattern))]
 #[repr(C)]

@@ -128,6 +128,26 @@ impl Buffer {
         }
     }
 
+    /// Copies the first `wanted` bytes to this processor's record, whose room for them is at `target`, as
+    /// far as they can be read, and returns how many were.
+    ///
+    /// The common case without a call: one piece.
+    ///
+    /// # Safety
+    ///
+    /// The record must be this processor's.
+    #[inline(always)]
+    pub unsafe fn copy_first(self, target: *mut [u8; 2 * CAPTURE_MAX], wanted: u32) -> u32 {
+        match self.call {
+            number::READ | number::WRITE | number::SENDTO | number::RECVFROM => {
+                // SAFETY: the record has room for twice the maximum.
+                let copied = unsafe { copy_piece(target.cast(), wanted, self.second) };
+                if copied { wanted } else { 0 }
+            }
+            _ => self.copy(wanted, 0),
+        }
+    }
+
     /// Copies `wanted` bytes, after the first `passed`, to this processor's record, as far as they can be
     /// read, and returns how many were.
     #[inline(always)]

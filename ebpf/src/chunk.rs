@@ -1,16 +1,13 @@
 //! One send or receive: is it wanted, where does it lie, which bytes go to user space. Shared by
 //! both backends.
 
-use aya_ebpf::{
-    btf_maps::PerCpuArray,
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
-    macros::btf_map,
-};
+use aya_ebpf::{btf_maps::PerCpuArray, helpers::generated::bpf_ktime_get_ns, macros::btf_map};
 use clew_common::{
     connection::{
         ACCEPTED, CONNECTED, OWN, UDP, UDP_TOLD_AFTER_NANOS,
         tcp_state::{CLOSE, CLOSE_WAIT, CLOSING, LAST_ACK},
     },
+    context::Carried,
     control::{
         CAPTURE, IGNORE, IS_CLIENT, IS_SERVER, SKIP_RECEIVED, SKIP_SENT, SKIP_THRESHOLD, UNDECIDED,
     },
@@ -28,40 +25,84 @@ use crate::{
     counter::count,
     exchange::{self, Moved},
     flow::{
-        ANNOUNCED, BOUNDARY_UNKNOWN, EXCLUDED_PROCESS, Flow, Store, UNIX, control, is_excluded,
+        ANNOUNCED, BOUNDARY_UNKNOWN, EXCLUDED_PROCESS, Fields as _, Flow, Store, UNIX, control,
+        is_excluded,
     },
-    kernel::{capture_bytes, follows, offset, own_pid},
+    kernel::{capture_bytes, follows, is_preemptible, offset, own_pid},
     message::Bytes,
-    pieces, socket,
+    output, pieces, socket,
 };
 
 /// Room for one record. Twice the capture maximum, because the verifier bounds the place and the
 /// length of a copied piece one by one, not their sum.
 #[repr(C)]
 pub struct Record {
+    /// A context that is told together with the chunk, if [`Self::carries`].
+    pub carried: Carried,
     pub header: Chunk,
     pub data: [u8; 2 * CAPTURE_MAX],
     /// Where the bytes of the call are.
     pub buffer: Buffer,
     makers: Shared,
+    /// 1 or 0.
+    pub carries: u32,
+    /// Padding, always 0.
+    reserved: u32,
 }
 
 impl Record {
-    /// Whether this program may use the record. Since Linux 7.0 another task can run in the middle of
-    /// a tracepoint's program, and in it the program of another tracepoint.
+    /// Whether this program may use the record; others may be making theirs where programs are
+    /// preemptible, and in an interrupt.
     ///
-    /// One step, so that of two programs at most one is told so.
+    /// One step, so that of two programs at most one is told so. Where an interrupt is all that can come in
+    /// between, it need not be one: that is over before this goes on. A step that other processors see waits
+    /// for all that was written before, the ring's pages among it.
     #[inline(always)]
     fn take(&self) -> bool {
-        self.makers.add(1);
-        self.makers.load() == 1
+        if is_preemptible() {
+            self.makers.add(1);
+            if self.makers.load() == 1 {
+                return true;
+            }
+            self.makers.add(1u64.wrapping_neg());
+            return false;
+        }
+        if self.makers.load() != 0 {
+            return false;
+        }
+        self.makers.store(1);
+        true
     }
 
-    /// Ends a use, or an attempt at one.
+    /// Ends a use.
     #[inline(always)]
     fn give(&self) {
-        self.makers.add(1u64.wrapping_neg());
+        if is_preemptible() {
+            self.makers.add(1u64.wrapping_neg());
+        } else {
+            self.makers.store(0);
+        }
     }
+}
+
+/// Tells of a context: with the chunk that is being made, where one is, and else by itself. It is the
+/// ring's toll that is saved thereby, which is paid by record.
+#[inline(always)]
+pub fn tell(carried: &Carried) {
+    // Another task's chunk may be in the making otherwise.
+    if !is_preemptible()
+        && let Some(record) = RECORD.get_ptr_mut(0)
+    {
+        // SAFETY: the slot is this processor's own.
+        unsafe {
+            if (*record).makers.load() != 0 && (*record).carries == 0 {
+                (*record).carried = *carried;
+                (*record).carries = 1;
+                return;
+            }
+        }
+    }
+    output::event(carried);
 }
 
 /// The record that is being made on this processor.
@@ -78,14 +119,20 @@ pub fn record_data() -> Option<*mut u8> {
 
 /// Records one call that moved `length` bytes, or met the end of the stream (0).
 ///
-/// `buffer` is asked for only when bytes are to be captured.
+/// `caller` is who did it, process and thread id; `buffer` is asked for only when bytes are to be captured.
 #[inline(always)]
-pub fn moved(store: &impl Store, sent: bool, length: u32, buffer: impl FnOnce() -> Buffer) {
+pub fn moved(
+    store: &impl Store,
+    sent: bool,
+    length: u32,
+    caller: u64,
+    buffer: impl FnOnce() -> Buffer,
+) {
     let Some(flow) = store.get().or_else(|| adopt(store)) else {
         return;
     };
     // SAFETY: just found; it lives as long as the program runs.
-    unsafe { of_flow(store, flow, sent, length, buffer) }
+    unsafe { of_flow(store, flow, sent, length, caller, buffer) }
 }
 
 /// A socket that is seen for the first time: older than the agent, or not TCP.
@@ -107,6 +154,7 @@ unsafe fn of_flow(
     flow: *mut Flow,
     sent: bool,
     length: u32,
+    caller: u64,
     buffer: impl FnOnce() -> Buffer,
 ) {
     // SAFETY: promised by the caller.
@@ -115,7 +163,6 @@ unsafe fn of_flow(
         if (*flow).verdict == IGNORE {
             return;
         }
-        let caller = bpf_get_current_pid_tgid();
         let (pid, tid) = ((caller >> 32) as u32, caller as u32);
         if (*flow).pid != pid {
             judge_process(flow, pid);
@@ -206,14 +253,15 @@ unsafe fn position(store: &impl Store, flow: *mut Flow, sent: bool, length: u32)
             let start = end.wrapping_sub(length).wrapping_sub(inserted);
             return (u64::from(start), told);
         }
-        let end: u32 = store.field(offset!(tcp_copied_seq));
+        let tcp = store.tcp();
+        let end: u32 = tcp.field(offset!(tcp_copied_seq));
         let start = end.wrapping_sub(length);
         // A FIN that came with the last bytes was read with them, and took a number of its own.
-        match u32::from(store.field::<u8>(offset!(sock_state))) {
-            CLOSE_WAIT | LAST_ACK | CLOSING if end == store.field(offset!(tcp_rcv_nxt)) => {
+        match u32::from(tcp.field::<u8>(offset!(sock_state))) {
+            CLOSE_WAIT | LAST_ACK | CLOSING if end == tcp.field(offset!(tcp_rcv_nxt)) => {
                 (u64::from(start.wrapping_sub(1)), 0)
             }
-            CLOSE if end == store.field(offset!(tcp_rcv_nxt)) => {
+            CLOSE if end == tcp.field(offset!(tcp_rcv_nxt)) => {
                 (u64::from(start), CHUNK_PERHAPS_FIN)
             }
             _ => (u64::from(start), 0),
@@ -261,6 +309,7 @@ pub unsafe fn judge_process(flow: *mut Flow, pid: u32) {
     // SAFETY: promised by the caller.
     unsafe {
         (*flow).pid = pid;
+        (*flow).unfollowed = 0;
         if pid == own_pid() {
             (*flow).flags |= OWN;
         } else if is_excluded(pid) {
@@ -330,7 +379,6 @@ unsafe fn submit(
     // SAFETY: the slot is this processor's own.
     unsafe {
         if !(*record).take() {
-            (*record).give();
             count(Counter::ChunkPreempted);
             return;
         }
@@ -351,7 +399,7 @@ unsafe fn submit(
         let captured = if wanted == 0 {
             0
         } else {
-            buffer.copy(wanted, 0)
+            buffer.copy_first(&raw mut (*record).data, wanted)
         };
         let mut flags = flags;
         if captured == 0 && wanted != 0 {
@@ -365,18 +413,22 @@ unsafe fn submit(
             };
             store.follow(flow, moved, bytes);
         }
-        (*record).header = Chunk {
-            kind: Kind::Chunk as u32,
-            captured,
-            connection: (*flow).id,
-            time: bpf_ktime_get_ns(),
-            pid: (moved.caller >> 32) as u32,
-            tid: moved.caller as u32,
-            position,
-            result: length as i32,
-            flags,
-        };
-        pieces::tell(flow);
+        // Field by field: a whole one would be made on the stack first.
+        let header = &raw mut (*record).header;
+        (*header).kind = Kind::Chunk as u32;
+        (*header).captured = captured;
+        (*header).connection = (*flow).id;
+        (*header).time = bpf_ktime_get_ns();
+        (*header).pid = (moved.caller >> 32) as u32;
+        (*header).tid = moved.caller as u32;
+        (*header).position = position;
+        (*header).result = length as i32;
+        (*header).flags = flags;
+        if pieces::is_one(flow, length, captured) {
+            pieces::whole(record);
+        } else {
+            pieces::tell(flow);
+        }
         (*record).give();
     }
 }

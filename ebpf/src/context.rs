@@ -12,7 +12,7 @@
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
-    btf_maps::HashMap,
+    btf_maps::{Array, HashMap},
     helpers::generated::{bpf_get_prandom_u32, bpf_ktime_get_ns},
     macros::btf_map,
 };
@@ -156,6 +156,13 @@ impl Shared {
         unsafe { core::ptr::read_volatile(self.0.get()) }
     }
 
+    /// Writes it whole, where nobody else can be at it.
+    #[inline(always)]
+    pub fn store(&self, value: u64) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_volatile(self.0.get(), value) }
+    }
+
     #[inline(always)]
     pub fn add(&self, amount: u64) {
         // SAFETY: as above.
@@ -285,6 +292,10 @@ static NOTHING_SERVED: Sum = Sum::new();
 #[btf_map]
 static TASKS: HashMap<u64, Sum, 32768> = HashMap::new();
 
+/// How often a process was followed again.
+#[btf_map]
+static RETURNS: Array<Shared, 1> = Array::new();
+
 /// What the agent has learned of a process.
 #[btf_map]
 static HABITS: HashMap<u32, u32, 16384> = HashMap::new();
@@ -364,6 +375,9 @@ fn calls(pid: u32, process: &Process) {
         mark(pid, CALLS);
     } else {
         mark(pid, CALLS | RESTED);
+        if let Some(returns) = RETURNS.get(0) {
+            returns.add(1);
+        }
         tell_followed(pid, true);
     }
 }
@@ -472,6 +486,15 @@ pub fn is_followed(pid: u32) -> bool {
     matches!(process(pid), Some(process) if process.is_followed())
 }
 
+/// A number, never 0, that stays the same as long as no process that was not followed is.
+#[inline(always)]
+pub fn unfollowed() -> u32 {
+    match RETURNS.get(0) {
+        Some(returns) => returns.load() as u32 | 1 << 31,
+        None => 0,
+    }
+}
+
 /// A task begins to serve a request.
 #[inline(always)]
 pub fn begin(caller: u64, served: &Served) {
@@ -534,9 +557,10 @@ impl Decision {
 }
 
 /// The context of a request that `caller` is about to send; `None` where the kernel cannot say, and
-/// the agent may still find out (and the request leaves without).
+/// the agent may still find out (and the request leaves without). `is_nonblocking`: whether its connection
+/// does not block.
 #[inline(always)]
-pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
+pub fn decide(caller: u64, is_nonblocking: impl FnOnce() -> bool) -> Option<Decision> {
     let pid = (caller >> 32) as u32;
     let on_task = match task(caller) {
         Some(task) => task.read(),
@@ -597,7 +621,8 @@ pub fn decide(caller: u64, nonblocking: bool) -> Option<Decision> {
         return Some(Decision::nothing(NOT_SERVING));
     }
     let served = &in_process.one;
-    let shares = nonblocking || served.flags & NONBLOCKING != 0 || habits & habit::HANDS_OVER != 0;
+    let shares =
+        served.flags & NONBLOCKING != 0 || habits & habit::HANDS_OVER != 0 || is_nonblocking();
     if shares && !background {
         Some(Decision::because_of(served, BY_PROCESS))
     } else {

@@ -16,7 +16,7 @@ use crate::{
     kernel::offset,
     registers::{Call, number},
     socket::SOCK_DGRAM,
-    socket_tracepoints::call_of_task,
+    socket_tracepoints::Task,
 };
 
 /// `sizeof(struct mmsghdr)`, which begins with its `struct msghdr`.
@@ -60,13 +60,13 @@ pub fn moved(store: &impl Store, sent: bool, result: i32) {
         let _ = PROGRESS.remove(bpf_get_current_pid_tgid());
         return;
     }
-    chunk::moved(store, sent, result as u32, buffer);
+    chunk::moved(store, sent, result as u32, Task::current().ids(), buffer);
 }
 
 /// The buffer of the datagram that has just moved.
 #[inline(always)]
 fn buffer() -> Buffer {
-    let Some(call) = call_of_task() else {
+    let Some(call) = Task::current().call() else {
         return Buffer::UNREADABLE;
     };
     match call.number {

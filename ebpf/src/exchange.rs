@@ -13,12 +13,13 @@ use clew_common::{
 use core::ffi::c_void;
 
 use crate::{
+    chunk,
     context::{self, Decision, Served, Trace},
     counter::count,
     flow::{Flow, Store, UNIX},
     kernel::{offset, passes_state},
     message::{self, Bytes, Context, Ending},
-    output, socket,
+    socket,
 };
 
 /// What moved last on a connection.
@@ -217,7 +218,12 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
             // Its requests do not take turns, and their contexts cannot be seen.
             context::is_opaque(pid);
         }
+        let unfollowed = context::unfollowed();
+        if (*flow).unfollowed == unfollowed {
+            return;
+        }
         if !context::is_followed(pid) {
+            (*flow).unfollowed = unfollowed;
             return;
         }
         let nonblocking = socket::is_nonblocking(store.address());
@@ -336,8 +342,7 @@ pub unsafe fn sending(socket: *const c_void, flow: *mut Flow, caller: u64, posit
 /// where the kernel cannot say what caused it: it begins a trace then.
 #[inline(always)]
 unsafe fn decide(socket: *const c_void, flow: *mut Flow, caller: u64, position: u32, always: bool) {
-    let nonblocking = socket::is_nonblocking(socket);
-    let decision = match context::decide(caller, nonblocking) {
+    let decision = match context::decide(caller, || socket::is_nonblocking(socket)) {
         None if always => Some(Decision::nothing(AMBIGUOUS)),
         decision => decision,
     };
@@ -428,7 +433,7 @@ fn tell(connection: u64, position: u32, trace: Trace, span_id: u64, origin: u32,
     if origin == FROM_OPTION {
         count(Counter::OptionReceived);
     }
-    output::event(&Carried {
+    chunk::tell(&Carried {
         kind: Kind::Carried as u32,
         origin,
         connection,

@@ -117,9 +117,13 @@ fn untrusted(socket: *const c_void) -> Untrusted<true> {
 fn sent(store: &impl Store, ctx: &FExitContext) -> i32 {
     let result: i32 = ctx.arg(3);
     if result > 0 {
-        chunk::moved(store, true, result as u32, || {
-            Buffer::behind(ctx.arg(1), result as u32)
-        });
+        chunk::moved(
+            store,
+            true,
+            result as u32,
+            bpf_get_current_pid_tgid(),
+            || Buffer::behind(ctx.arg(1), result as u32),
+        );
     }
     0
 }
@@ -129,13 +133,19 @@ fn received(store: &impl Store, ctx: &FExitContext) -> i32 {
     let (size, flags, result): (u64, u32, i32) = (ctx.arg(2), ctx.arg(3), ctx.arg(4));
     // Of no bytes asked for, 0 is not the end of the stream.
     if result >= 0 && flags & NOT_FROM_STREAM == 0 && (result > 0 || size > 0) {
-        chunk::moved(store, false, result as u32, || {
-            if flags & DISCARDED == 0 {
-                Buffer::behind(ctx.arg(1), result as u32)
-            } else {
-                Buffer::UNREADABLE
-            }
-        });
+        chunk::moved(
+            store,
+            false,
+            result as u32,
+            bpf_get_current_pid_tgid(),
+            || {
+                if flags & DISCARDED == 0 {
+                    Buffer::behind(ctx.arg(1), result as u32)
+                } else {
+                    Buffer::UNREADABLE
+                }
+            },
+        );
     }
     0
 }
@@ -144,7 +154,13 @@ fn received(store: &impl Store, ctx: &FExitContext) -> i32 {
 #[inline(always)]
 fn unseen(store: &impl Store, sent: bool, result: i64) -> i32 {
     if result > 0 || (result == 0 && !sent) {
-        chunk::moved(store, sent, result as u32, || Buffer::UNREADABLE);
+        chunk::moved(
+            store,
+            sent,
+            result as u32,
+            bpf_get_current_pid_tgid(),
+            || Buffer::UNREADABLE,
+        );
     }
     0
 }

@@ -55,8 +55,8 @@ pub struct Flow {
     /// Where the next frame begins in each stream (`pieces.rs`).
     pub next_received: u32,
     pub next_sent: u32,
-    /// Padding, always 0.
-    pub reserved: u32,
+    /// What `context::unfollowed` said when `Flow::pid` was not followed; 0 else.
+    pub unfollowed: u32,
     /// Requests and responses.
     pub exchanges: Exchanges,
 }
@@ -98,7 +98,7 @@ impl Flow {
         inserted: 0,
         next_received: 0,
         next_sent: 0,
-        reserved: 0,
+        unfollowed: 0,
         exchanges: Exchanges::NONE,
     };
 }
@@ -182,8 +182,13 @@ pub trait Store {
     fn create(&self, flags: u32) -> Option<*mut Flow>;
     /// Forgets a flow whose socket is closed.
     fn remove(&self);
-    /// TCP: reads a field of the socket.
-    fn field<T: Copy + Default>(&self, offset: usize) -> T;
+    /// TCP: the socket, whose fields can be read. Asked for once where several are.
+    fn tcp(&self) -> impl Fields;
+    /// TCP: reads one field of the socket.
+    #[inline(always)]
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
+        self.tcp().field(offset)
+    }
     /// Follows the exchanges of the connection through a chunk ([`exchange::moved`]).
     ///
     /// # Safety
@@ -196,6 +201,37 @@ pub trait Store {
     {
         // SAFETY: promised by the caller.
         unsafe { exchange::moved(self, flow, moved, bytes) };
+    }
+}
+
+/// A TCP socket's fields.
+pub trait Fields {
+    /// Reads one; zero where it cannot be read.
+    fn field<T: Copy + Default>(&self, offset: usize) -> T;
+}
+
+/// A `struct tcp_sock` that the verifier knows as such, or null.
+struct TcpSocket(*const u8);
+
+impl Fields for TcpSocket {
+    #[inline(always)]
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
+        if self.0.is_null() {
+            return T::default();
+        }
+        // SAFETY: the verifier knows the offset as a constant, so this is a plain load: no reading helper on
+        // the path that every send and receive takes.
+        unsafe { self.0.add(offset).cast::<T>().read() }
+    }
+}
+
+/// One of which only the address is known.
+struct AtAddress(*const c_void);
+
+impl Fields for AtAddress {
+    #[inline(always)]
+    fn field<T: Copy + Default>(&self, offset: usize) -> T {
+        read_kernel(self.0, offset).unwrap_or_default()
     }
 }
 
@@ -240,17 +276,9 @@ impl Store for Trusted {
     }
 
     #[inline(always)]
-    fn field<T: Copy + Default>(&self, offset: usize) -> T {
-        // SAFETY: the helper checks that it is a TCP socket. The verifier knows its result as a
-        // `struct tcp_sock` and the offset as a constant, so this is a plain load: no reading
-        // helper on the path that every send and receive takes.
-        unsafe {
-            let tcp = bpf_skc_to_tcp_sock(self.0.cast_mut()).cast::<u8>();
-            if tcp.is_null() {
-                return T::default();
-            }
-            tcp.add(offset).cast::<T>().read()
-        }
+    fn tcp(&self) -> impl Fields {
+        // SAFETY: the helper checks that it is a TCP socket.
+        TcpSocket(unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut()) }.cast())
     }
 }
 
@@ -317,8 +345,9 @@ impl Store for OfContext {
     }
 
     #[inline(always)]
-    fn field<T: Copy + Default>(&self, offset: usize) -> T {
-        Trusted(self.socket).field(offset)
+    fn tcp(&self) -> impl Fields {
+        // SAFETY: as for `Trusted`.
+        TcpSocket(unsafe { bpf_skc_to_tcp_sock(self.socket.cast_mut()) }.cast())
     }
 }
 
@@ -382,8 +411,8 @@ impl<const UDP: bool> Store for Untrusted<UDP> {
     }
 
     #[inline(always)]
-    fn field<T: Copy + Default>(&self, offset: usize) -> T {
-        read_kernel(self.address, offset).unwrap_or_default()
+    fn tcp(&self) -> impl Fields {
+        AtAddress(self.address)
     }
 
     #[inline(always)]

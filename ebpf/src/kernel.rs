@@ -24,6 +24,10 @@ static OWN_PID: u32 = 0;
 #[unsafe(no_mangle)]
 static CAPTURE_BYTES: u32 = clew_common::event::CAPTURE_MAX as u32;
 
+/// 1 where a program can be interrupted by a task that runs programs too; the agent sets it before loading.
+#[unsafe(no_mangle)]
+static PREEMPTIBLE: u32 = 1;
+
 /// 1 where the programs follow which requests are being served, so that contexts can leave with what
 /// they cause; the agent sets it before loading.
 #[unsafe(no_mangle)]
@@ -110,6 +114,13 @@ pub fn resamples() -> bool {
 pub fn passes_state() -> bool {
     // SAFETY: a static.
     unsafe { core::ptr::read_volatile(&raw const PASS_STATE) != 0 }
+}
+
+/// Whether another task can run programs on this processor in the middle of one.
+#[inline(always)]
+pub fn is_preemptible() -> bool {
+    // SAFETY: a static.
+    unsafe { core::ptr::read_volatile(&raw const PREEMPTIBLE) != 0 }
 }
 
 /// Whether contexts are passed on.

@@ -90,14 +90,26 @@ const AVOID_FOR: u64 = 600_000_000_000;
 #[btf_map]
 static NOT_PASSING: LruHashMap<[u32; 4], Lost, 1024> = LruHashMap::new();
 
-/// The whole option as it goes over the wire.
+/// The whole option as it goes over the wire. Words, though it has no order of bytes: arrays of bytes are
+/// copied one by one.
 #[repr(C)]
 struct WireOption {
     kind: u8,
     length: u8,
     packed: [u8; 2],
-    trace_id: [u8; 16],
-    span_id: [u8; 8],
+    trace_id: [u32; 4],
+    span_id: [u32; 2],
+}
+
+/// The two words of an id's half, as they lie in memory.
+#[inline(always)]
+const fn words(half: u64) -> [u32; 2] {
+    [half as u32, (half >> 32) as u32]
+}
+
+#[inline(always)]
+const fn half(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
 }
 
 /// The short one.
@@ -462,12 +474,13 @@ fn write(ctx: &SockOpsContext, store: &impl Store) {
             return;
         }
         let asks = (*flow).options & UNDERSTOOD == 0;
+        let [[a, b], [c, d]] = [words(outgoing.trace_id[0]), words(outgoing.trace_id[1])];
         let wire = WireOption {
             kind: option::KIND,
             length: option::LENGTH,
             packed: option::pack(outgoing.position, outgoing.trace_flags & SAMPLED != 0, asks),
-            trace_id: core::mem::transmute::<[u64; 2], [u8; 16]>(outgoing.trace_id),
-            span_id: outgoing.span_id.to_ne_bytes(),
+            trace_id: [a, b, c, d],
+            span_id: words(outgoing.span_id),
         };
         if store_option(ctx, &wire) {
             count(Counter::OptionSent);
@@ -498,8 +511,8 @@ fn arrived(ctx: &SockOpsContext, store: &impl Store) {
         kind: option::KIND,
         length: 0,
         packed: [0; 2],
-        trace_id: [0; 16],
-        span_id: [0; 8],
+        trace_id: [0; 4],
+        span_id: [0; 2],
     };
     // SAFETY: the helper fills at most the size given.
     let length = unsafe {
@@ -531,7 +544,7 @@ fn arrived(ctx: &SockOpsContext, store: &impl Store) {
             listen_for(ctx, WRITE | PARSE);
         }
         let position = option::place(wire.packed, sequence);
-        let span_id = u64::from_ne_bytes(wire.span_id);
+        let span_id = half(wire.span_id[0], wire.span_id[1]);
         let exchanges = &mut (*flow).exchanges;
         for earlier in &mut exchanges.arrived {
             if earlier.span_id == span_id {
@@ -546,7 +559,10 @@ fn arrived(ctx: &SockOpsContext, store: &impl Store) {
         let slot = exchanges.next as usize & (exchange::ARRIVED_MAX - 1);
         exchanges.next = exchanges.next.wrapping_add(1);
         exchanges.arrived[slot] = Arrived {
-            trace_id: core::mem::transmute::<[u8; 16], [u64; 2]>(wire.trace_id),
+            trace_id: [
+                half(wire.trace_id[0], wire.trace_id[1]),
+                half(wire.trace_id[2], wire.trace_id[3]),
+            ],
             span_id,
             position,
             flags: WAITS

@@ -9,6 +9,7 @@
 
 use clew_common::{
     connection::UDP,
+    context::Carried,
     control::{Control, FRAMES, TAIL, UNDECIDED},
     counter::Counter,
     event::{CAPTURE_MAX, CHUNK_INSERTED_SHIFT, CHUNK_SENT, CHUNK_UNREADABLE, Chunk},
@@ -16,6 +17,7 @@ use clew_common::{
 
 use crate::{
     chunk::{RECORD, Record, record_data},
+    counter::count,
     flow::{Flow, HTTP2, NEXT_RECEIVED, NEXT_SENT, WANTS_TAIL},
     kernel::{capture_bytes, opaque},
     output,
@@ -59,6 +61,32 @@ pub unsafe fn learn(flow: *mut Flow, control: &Control) {
             (*flow).flags |= WANTS_TAIL;
         }
     }
+}
+
+/// Whether a call of a connection is told as it is, whatever it moved.
+///
+/// # Safety
+///
+/// As for [`learn`].
+#[inline(always)]
+pub unsafe fn is_one(flow: *mut Flow, length: u32, captured: u32) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*flow).verdict != UNDECIDED
+            && (*flow).flags & HTTP2 == 0
+            && ((*flow).flags & WANTS_TAIL == 0 || length == captured)
+    }
+}
+
+/// Tells such a call.
+///
+/// # Safety
+///
+/// As for [`tell`].
+#[inline(always)]
+pub unsafe fn whole(record: *mut Record) {
+    // SAFETY: promised by the caller.
+    unsafe { submit(record) };
 }
 
 /// Tells the call of which the record has the first bytes.
@@ -262,16 +290,31 @@ unsafe fn rest(record: *mut Record, from: u32, to: u32) {
         let captured = opaque((*header).captured);
         let captured = if captured > length { length } else { captured };
         (*header).captured = captured;
-        let captured = opaque(captured);
+        submit(record);
+    }
+}
+
+/// Tells what is in the record, and the context that goes with it.
+#[inline(always)]
+unsafe fn submit(record: *mut Record) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let captured = opaque((*record).header.captured);
         let captured = if captured > CAPTURE_MAX as u32 {
             CAPTURE_MAX as u32
         } else {
             captured
         };
-        output::output(
-            record.cast::<u8>().cast_const(),
-            size_of::<Chunk>() as u32 + captured,
-            Counter::ChunkRingFull,
-        );
+        let length = size_of::<Chunk>() as u32 + captured;
+        if (*record).carries != 0 {
+            (*record).carries = 0;
+            let both = size_of::<Carried>() as u32 + length;
+            if !output::output(record.cast::<u8>(), both, Counter::ChunkRingFull) {
+                count(Counter::EventRingFull);
+            }
+        } else {
+            let chunk = (&raw const (*record).header).cast();
+            output::output(chunk, length, Counter::ChunkRingFull);
+        }
     }
 }

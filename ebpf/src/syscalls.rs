@@ -125,10 +125,13 @@ fn ended(call: &Call, result: i64) {
     let Some(store) = socket_of(file as *const c_void) else {
         return;
     };
-    chunk::moved(&store, sent, transfer.length, || match transfer.bytes {
-        Bytes::OfCall => Buffer::of(call),
-        Bytes::OfFirstMessage => Buffer::of_first_message(second),
-        Bytes::Unreadable => Buffer::UNREADABLE,
+    let caller = bpf_get_current_pid_tgid();
+    chunk::moved(&store, sent, transfer.length, caller, || {
+        match transfer.bytes {
+            Bytes::OfCall => Buffer::of(call),
+            Bytes::OfFirstMessage => Buffer::of_first_message(second),
+            Bytes::Unreadable => Buffer::UNREADABLE,
+        }
     });
 }
 

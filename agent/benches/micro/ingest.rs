@@ -94,7 +94,7 @@ impl Agent {
     /// What leaves by these records.
     fn take(&mut self, records: &[Vec<u8>]) -> Vec<Span> {
         for record in records {
-            let Some(KernelEvent::Chunk(chunk, data)) = decode(record) else {
+            let Some((KernelEvent::Chunk(chunk, data), _)) = decode(record) else {
                 unreachable!("records of chunks only");
             };
             let (stitcher, out) = (&mut self.stitcher, &mut self.out);

@@ -60,11 +60,13 @@ pub enum KernelEvent<'a> {
     ProcessFollowed(Followed),
 }
 
-/// Decodes a record; `None` for one that no kernel program of this version writes.
+/// Decodes a record's first event, and returns what follows it: a context is told together with the chunk
+/// that it belongs to. `None` for a record that no kernel program of this version writes.
 #[must_use]
-pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
+pub fn decode(record: &[u8]) -> Option<(KernelEvent<'_>, &[u8])> {
     let kind = Kind::from_raw(u32::from_ne_bytes(record.get(..4)?.try_into().ok()?))?;
-    Some(match kind {
+    let mut rest: &[u8] = &[];
+    let event = match kind {
         Kind::ConnectionOpened => {
             let (opened, _) = split::<Opened>(record)?;
             KernelEvent::ConnectionOpened {
@@ -75,13 +77,13 @@ pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
         }
         Kind::ConnectionChanged => KernelEvent::ConnectionChanged(split(record)?.0),
         Kind::Chunk => {
-            let (chunk, rest) = split::<Chunk>(record)?;
-            KernelEvent::Chunk(chunk, rest.get(..chunk.captured as usize)?)
+            let (chunk, data) = split::<Chunk>(record)?;
+            KernelEvent::Chunk(chunk, data.get(..chunk.captured as usize)?)
         }
         Kind::ProcessExec => {
-            let (exec, rest) = split::<Exec>(record)?;
-            let arguments = rest.get(..exec.arguments_len as usize)?;
-            let environment = rest
+            let (exec, strings) = split::<Exec>(record)?;
+            let arguments = strings.get(..exec.arguments_len as usize)?;
+            let environment = strings
                 .get(arguments.len()..)?
                 .get(..exec.environment_len as usize)?;
             KernelEvent::ProcessExec {
@@ -93,7 +95,8 @@ pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
         Kind::ProcessFork => KernelEvent::ProcessFork(split(record)?.0),
         Kind::ProcessExit => KernelEvent::ProcessExit(split(record)?.0),
         Kind::Carried => {
-            let (raw, _) = split::<RawCarried>(record)?;
+            let (raw, next) = split::<RawCarried>(record)?;
+            rest = next;
             KernelEvent::Carried {
                 connection: ConnectionId(raw.connection),
                 position: raw.position,
@@ -101,7 +104,8 @@ pub fn decode(record: &[u8]) -> Option<KernelEvent<'_>> {
             }
         }
         Kind::ProcessFollowed => KernelEvent::ProcessFollowed(split(record)?.0),
-    })
+    };
+    Some((event, rest))
 }
 
 fn split<T: AnyBitPattern>(record: &[u8]) -> Option<(T, &[u8])> {
@@ -211,7 +215,22 @@ mod tests {
         record[4] = 4;
         assert!(matches!(
             decode(&record),
-            Some(KernelEvent::Chunk(_, [0, 0, 0, 0]))
+            Some((KernelEvent::Chunk(_, [0, 0, 0, 0]), []))
+        ));
+    }
+
+    #[test]
+    fn a_context_comes_with_its_chunk() {
+        let mut record = vec![0u8; size_of::<RawCarried>() + size_of::<Chunk>()];
+        record[0] = Kind::Carried as u8;
+        record[4] = context::BEGUN as u8;
+        record[size_of::<RawCarried>()] = Kind::Chunk as u8;
+        let Some((KernelEvent::Carried { .. }, rest)) = decode(&record) else {
+            panic!("no context");
+        };
+        assert!(matches!(
+            decode(rest),
+            Some((KernelEvent::Chunk(_, []), []))
         ));
     }
 

@@ -18,6 +18,7 @@ use std::{fs::File, path::PathBuf};
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{MapData, RingBuf},
+    util::KernelVersion,
 };
 use clew_common::{
     event::CAPTURE_MAX,
@@ -170,7 +171,7 @@ impl Kernel {
         for (backend, flows) in candidates {
             let mut ebpf = load_maps(
                 config,
-                flows,
+                (backend, flows),
                 &layout,
                 !cgroups.is_empty() || config.headers.is_some(),
             )?;
@@ -271,9 +272,16 @@ fn missing(map: &'static str) -> KernelError {
 /// longest is forgotten.
 const STATES_MAX: u32 = 4096;
 
+/// Whether tasks run programs in the middle of another's: tracepoints' from Linux 7.0 on, and functions'
+/// wherever the kernel itself can be preempted.
+fn preemptible(backend: Backend) -> bool {
+    backend == Backend::Fentry
+        || KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(7, 0, 0))
+}
+
 fn load_maps(
     config: &KernelConfig,
-    flows: Flows,
+    (backend, flows): (Backend, Flows),
     layout: &Layout,
     follows: bool,
 ) -> Result<Ebpf, KernelError> {
@@ -309,6 +317,7 @@ fn load_maps(
     };
     Ok(EbpfLoader::new()
         .verifier_log_level(verifier_log)
+        .override_global("PREEMPTIBLE", &u32::from(preemptible(backend)), true)
         .override_global("FOLLOW", &follow, true)
         .override_global("SAMPLING", &sampling, true)
         .override_global("RESAMPLE", &resample, true)
