@@ -4,7 +4,7 @@
 
 Passes one connection on to the server on 127.0.0.1, writes it down when it has ended, and exits. A line
 is one read: `c` what the client sent, `s` what the server did; see agent/src/protocol/recording.rs. Of a
-read the first 4096 bytes are kept, as the agent does.
+read the first 4096 bytes are kept, as the agent does. Silences of 100 ms and more are written down too.
 
 Use test data only: everything is written down, passwords too.
 """
@@ -12,8 +12,10 @@ Use test data only: everything is written down, passwords too.
 import socket
 import sys
 import threading
+import time
 
 CAPTURED = 4096
+SILENCE = 100
 ESCAPES = {0x09: r"\t", 0x0A: r"\n", 0x0D: r"\r", 0x22: r"\"", 0x27: r"\'", 0x5C: r"\\"}
 
 
@@ -25,11 +27,10 @@ def escaped(data):
     )
 
 
-def passed_on(who, source, target, lines):
+def passed_on(who, source, target, reads):
     while data := source.recv(65536):
         # Before it is sent: an answer must not come before what it answers.
-        hidden = f"+{len(data) - CAPTURED}" if len(data) > CAPTURED else ""
-        lines.append(f"{who}{hidden} {escaped(data[:CAPTURED])}\n")
+        reads.append((time.monotonic(), who, data))
         target.sendall(data)
     try:
         target.shutdown(socket.SHUT_WR)
@@ -37,18 +38,29 @@ def passed_on(who, source, target, lines):
         pass  # It has closed already.
 
 
+def written(reads):
+    """A line for each."""
+    last = reads[0][0] if reads else 0
+    for now, who, data in reads:
+        hidden = f"+{len(data) - CAPTURED}" if len(data) > CAPTURED else ""
+        silence, last = int((now - last) * 1000), now
+        pause = f"@{silence}" if silence >= SILENCE else ""
+        yield f"{who}{hidden}{pause} {escaped(data[:CAPTURED])}\n"
+
+
 def main():
     listen, server, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    lines = [f"# {comment}\n" for comment in sys.argv[4:]]
+    reads = []
     with socket.create_server(("127.0.0.1", listen)) as listener:
         client, _ = listener.accept()
     server = socket.create_connection(("127.0.0.1", server))
-    other = threading.Thread(target=passed_on, args=("s", server, client, lines))
+    other = threading.Thread(target=passed_on, args=("s", server, client, reads))
     other.start()
-    passed_on("c", client, server, lines)
+    passed_on("c", client, server, reads)
     other.join()
     with open(file, "w", encoding="ascii") as out:
-        out.writelines(lines)
+        out.writelines(f"# {comment}\n" for comment in sys.argv[4:])
+        out.writelines(written(reads))
 
 
 main()

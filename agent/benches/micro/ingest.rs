@@ -157,6 +157,7 @@ fn body(bencher: Bencher<'_, '_>) {
         data: text.as_bytes().to_vec(),
         hidden: 0,
         gap: 0,
+        pause: 0,
     };
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", u64::MAX);
     let heads = [text(true, "GET / HTTP/1.1\r\n\r\n"), text(false, &head)];

@@ -9,6 +9,7 @@
 //! s VALUE\x00\xff      the server did
 //! s+5000 abc           the server sent this and 5000 bytes more, which were not captured
 //! c-9 abc              nine bytes of the client's were lost, then it sent this
+//! c@300 abc            nothing was said for 300 ms, then the client sent this
 //! ```
 //!
 //! Bytes are written as [`std::ascii::escape_default`] writes them.
@@ -33,6 +34,8 @@ pub struct Piece {
     pub hidden: u64,
     /// How many were lost before it.
     pub gap: u64,
+    /// How long nothing was said before it, in milliseconds, where that matters.
+    pub pause: u64,
 }
 
 impl Piece {
@@ -83,6 +86,10 @@ pub fn parse(text: &str) -> Result<Vec<Piece>, NoRecording> {
 pub fn piece(line: &str) -> Option<Piece> {
     let (head, text) = line.split_once(' ')?;
     let number = |text: &str| text.parse::<u32>().ok().map(u64::from);
+    let (head, pause) = match head.split_once('@') {
+        Some((head, pause)) => (head, number(pause)?),
+        None => (head, 0),
+    };
     let (who, hidden, gap) = match (head.split_once('+'), head.split_once('-')) {
         (Some((who, hidden)), _) => (who, number(hidden)?, 0),
         (_, Some((who, gap))) => (who, 0, number(gap)?),
@@ -98,6 +105,7 @@ pub fn piece(line: &str) -> Option<Piece> {
         data: unescape(text)?,
         hidden,
         gap,
+        pause,
     })
 }
 
@@ -124,7 +132,8 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Plays a connection to a parser. The time of a piece is its number; the client is process 1, the
+/// Plays a connection to a parser. The time of a piece is its number, in nanoseconds, and the pauses so far;
+/// the client is process 1, the
 /// server process 2; the client's bytes begin at offset 1000 of their stream, the server's at 5000.
 pub struct Player {
     parser: Box<dyn Parser>,
@@ -191,13 +200,13 @@ impl Player {
 
     /// Lets a piece pass unseen: the connection is joined later.
     pub fn pass(&mut self, piece: &Piece) {
-        self.time += 1;
+        self.wait(piece);
         self.positions[usize::from(!piece.from_client)] += piece.gap + piece.length();
     }
 
     /// Plays a piece.
     pub fn play(&mut self, piece: &Piece) {
-        self.time += 1;
+        self.wait(piece);
         let position = &mut self.positions[usize::from(!piece.from_client)];
         *position += piece.gap;
         let chunk = Chunk {
@@ -226,6 +235,11 @@ impl Player {
         self.memory = self.memory.max(self.parser.memory());
     }
 
+    fn wait(&mut self, piece: &Piece) {
+        let passed = 1 + piece.pause * 1_000_000;
+        self.time = self.time.saturating_add(passed);
+    }
+
     /// Ends the connection.
     pub fn end(&mut self, reason: EndReason) {
         self.time += 1;
@@ -244,15 +258,16 @@ mod tests {
 
     #[test]
     fn lines() {
-        let pieces = parse("# text\nc a\\r\\n\\x00\\\\\n\ns+7 b c\n").unwrap();
-        assert_eq!(pieces.len(), 2);
+        let pieces = parse("# text\nc a\\r\\n\\x00\\\\\n\ns+7 b c\nc-2@30 d").unwrap();
+        assert_eq!(pieces.len(), 3);
         assert_eq!(pieces[0].data, b"a\r\n\0\\");
         assert!(pieces[0].from_client && !pieces[1].from_client);
         assert_eq!(
             (pieces[1].data.as_slice(), pieces[1].hidden),
             (&b"b c"[..], 7)
         );
-        for text in ["x a", "c", "c \\x1", "c+x a"] {
+        assert_eq!((pieces[2].gap, pieces[2].pause), (2, 30));
+        for text in ["x a", "c", "c \\x1", "c+x a", "c@ a"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -268,6 +268,7 @@ fn cut(pieces: &mut Vec<Piece>, at: usize, length: usize) {
     let rest = Piece {
         data: piece.data.split_off(length),
         gap: 0,
+        pause: 0,
         ..*piece
     };
     piece.hidden = 0;

@@ -53,13 +53,10 @@ public class Grpc {
     private static void log(String name, String status) {
         var error = status.equals("OK") ? "null" : "\"" + status + "\"";
         // Nothing that a server is at fault for (RPC conventions).
-        var served = status.equals("NOT_FOUND") ? ", \"server_error\": false" : "";
-        // At a deadline either side may be first. A client ends the stream then, and does not say why.
-        var said = status.equals("DEADLINE_EXCEEDED") ? ""
-            : "\"rpc.response.status_code\": \"" + status + "\"";
-        System.out.printf("{\"name\": \"%s/%s\", \"error\": %s%s, \"attributes\": {%s}, "
-            + "\"server_attributes\": {}}%n",
-            SERVICE, name, error, served, said);
+        var blameless = status.equals("NOT_FOUND") || status.equals("CANCELLED");
+        System.out.printf("{\"name\": \"%s/%s\", \"error\": %s%s, "
+            + "\"attributes\": {\"rpc.response.status_code\": \"%s\"}}%n",
+            SERVICE, name, error, blameless ? ", \"server_error\": false" : "", status);
     }
 
     /** Waits for the end of a call. */
@@ -132,7 +129,7 @@ public class Grpc {
         unary("Unary", options, 100);
         log("Unary", "OK");
         sleep.cancel("enough", null);
-        System.out.printf("{\"name\": \"%s/Sleep\", \"error\": \"CANCELLED\"}%n", SERVICE);
+        log("Sleep", "CANCELLED");
         unary("Unary", options, 4);
         log("Unary", "OK");
         channel.shutdown().awaitTermination(5, TimeUnit.SECONDS);

@@ -47,6 +47,7 @@ fn piece(from_client: bool, data: Vec<u8>) -> Piece {
         data,
         hidden: 0,
         gap: 0,
+        pause: 0,
     }
 }
 

@@ -69,6 +69,7 @@ fn client(data: Vec<u8>) -> Piece {
         data,
         hidden: 0,
         gap: 0,
+        pause: 0,
     }
 }
 

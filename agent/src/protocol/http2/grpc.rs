@@ -134,7 +134,7 @@ pub(super) struct Call<'a> {
     pub(super) side: Side,
     /// `/package.Service/Method`.
     pub(super) path: Option<&'a str>,
-    /// `grpc-status`.
+    /// `grpc-status`, or what a cancellation means.
     pub(super) status: Option<u16>,
     /// Of the request, of the response.
     pub(super) messages: [Messages; 2],

@@ -19,6 +19,7 @@
 //! - **What a server pushes** was not asked for: it makes no span, only its header blocks are decoded.
 //! - **An upgrade from HTTP/1** (`h2c`, RFC 7540, section 3.2): the exchange goes on here, as stream 1.
 
+mod deadline;
 mod frame;
 mod grpc;
 mod head;
@@ -44,7 +45,7 @@ use super::{Behind, Entry, Parser, Settings, Wants};
 use frame::{HEADER, Header, kind};
 use head::Head;
 use hpack::Decoder;
-use streams::{Place, Stream, Streams};
+use streams::{CANCELLED, Place, Stream, Streams};
 
 /// HTTP/2 among the protocols.
 pub const ENTRY: Entry = Entry {
@@ -273,11 +274,7 @@ impl Streams {
             kind::RST_STREAM => {
                 let error = error_code(payload.first_chunk()?);
                 let ending = Ending::Aborted {
-                    error: if error == "CANCEL" {
-                        "cancelled"
-                    } else {
-                        error
-                    },
+                    error: if error == "CANCEL" { CANCELLED } else { error },
                     time: frame.last.time,
                 };
                 self.finish(header.stream, ending, events);

@@ -10,6 +10,7 @@ use crate::protocol::http1::head::{Fields, RequestLine, Version};
 use crate::protocol::http1::note::add;
 use crate::protocol::http1::telemetry;
 
+use super::deadline::Deadline;
 use super::grpc;
 use super::head::Head;
 use super::streams::{Place, Stream, Streams, side_of};
@@ -78,6 +79,7 @@ impl Streams {
             carried: None,
         }));
         stream.is_call |= content.is_some_and(grpc::is_content_type);
+        stream.deadline = Deadline::of(head, place.first.time);
         stream.may_be_call = head.incomplete && content.is_none() && method == Some("POST");
         // CONNECT has no path (section 8.5); what it is for is not needed to name it.
         let whole = method == Some("CONNECT") || path.is_some() && method.is_some();

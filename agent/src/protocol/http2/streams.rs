@@ -12,9 +12,13 @@ use crate::protocol::http1::ending::closing;
 use crate::protocol::http1::exchange::{Ending, Moved, Request, Response};
 use crate::protocol::http1::note::{GAP, TOO_MANY_OPEN, add};
 
+use super::deadline::Deadline;
 use super::grpc::{self, Call, Messages};
 use super::head::Head;
 use super::note;
+
+/// `error.type` of a request that is reset because nobody wants it any more.
+pub(super) const CANCELLED: &str = "cancelled";
 
 /// An exchange that is open.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(super) struct Stream {
     pub(super) path: Option<Box<str>>,
     /// `grpc-status`.
     pub(super) status: Option<u16>,
+    /// Of a call: when it was to be over.
+    pub(super) deadline: Deadline,
     /// Of the request, of the response.
     pub(super) messages: [Messages; 2],
     /// Fields that matter are not known.
@@ -51,6 +57,7 @@ impl Stream {
             may_be_call: false,
             path: None,
             status: None,
+            deadline: Deadline::default(),
             messages: [Messages::default(); 2],
             incomplete: false,
             length: None,
@@ -70,6 +77,20 @@ impl Stream {
         body.is_some() && body == self.length
     }
 
+    /// The status of a call: as the server said it, or as libraries make it of a cancellation.
+    fn call_status(&self, ending: Ending) -> Option<u16> {
+        // Another status of HTTP's is no gRPC server's; that says more than what came of it.
+        let answered = self.response.as_ref().and_then(|response| response.status);
+        match ending {
+            Ending::Aborted { error, time }
+                if error == CANCELLED && answered.is_none_or(|status| status == 200) =>
+            {
+                self.status.or_else(|| self.deadline.status(time))
+            }
+            _ => self.status,
+        }
+    }
+
     fn finish(mut self, side: Side, longest: usize, mut ending: Ending) -> Option<ParserEvent> {
         let mut request = self.request.take()?;
         if matches!(ending, Ending::Aborted { .. }) && self.has_all() {
@@ -82,13 +103,14 @@ impl Stream {
                 None => request.unfinished = true,
             }
         }
+        let status = self.call_status(ending);
         request.response = self.response.take();
         let mut finished = request.finished(side, ending);
         if self.is_call {
             let call = Call {
                 side,
                 path: self.path.as_deref(),
-                status: self.status,
+                status,
                 messages: self.messages,
                 longest,
             };

@@ -82,6 +82,7 @@ fn sizes_apart(pieces: Vec<Piece>) -> Vec<Piece> {
         let rest = Piece {
             data: rest,
             gap: 0,
+            pause: 0,
             ..piece
         };
         piece.hidden = 0;

@@ -60,6 +60,7 @@ fn client(data: Vec<u8>) -> Piece {
         data,
         hidden: 0,
         gap: 0,
+        pause: 0,
     }
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -26,11 +27,12 @@ func (raw) Name() string                       { return "raw" }
 const service = "clew.test.Echo/"
 
 func log(op, method string, err error) {
-	code := status.Code(err).String()
+	said := code.Code(status.Code(err))
 	// Nothing that a server is at fault for (RPC conventions).
-	served := err != nil && code != "NotFound"
-	line := "{\"op\": %q, \"name\": %q, \"status\": %q, \"error\": %t, \"server_error\": %t}\n"
-	fmt.Printf(line, op, service+method, code, err != nil, served)
+	served := err != nil && said != code.Code_NOT_FOUND
+	line := "{\"op\": %q, \"name\": %q, \"error\": %t, \"server_error\": %t, " +
+		"\"attributes\": {\"rpc.response.status_code\": %q}}\n"
+	fmt.Printf(line, op, service+method, err != nil, served, said)
 }
 
 func main() {
