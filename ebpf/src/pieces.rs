@@ -23,8 +23,9 @@ use crate::{
     output,
 };
 
-/// Length of a frame's header (RFC 9113, section 4.1).
+/// Length of a frame's header (RFC 9113, section 4.1), and of what it begins with: the frame's length.
 const HEADER: u32 = 9;
+const LENGTH: u32 = 3;
 /// The longest frame that is believed, and the highest type (RFC 9218, section 7.1). Nobody sends longer
 /// ones unless he was asked to.
 const LENGTH_MAX: u32 = 1 << 20;
@@ -167,14 +168,15 @@ extern "C" fn clew_frames(next: u32) -> u32 {
         let mut from = 0;
         for _ in 0..PIECES_MAX {
             if next < length {
-                let passed = clew_pass_frames(next - from, (*record).header.captured);
+                let captured = (*record).header.captured;
+                let passed = clew_pass_frames(next - from, captured, length - from);
                 next = if passed == UNKNOWN {
                     UNKNOWN
                 } else {
                     from + passed
                 };
             }
-            if next == UNKNOWN || next + HEADER > length {
+            if next == UNKNOWN || next == from || next >= length {
                 break;
             }
             if !split(record, from, next) {
@@ -185,22 +187,24 @@ extern "C" fn clew_frames(next: u32) -> u32 {
             from = next;
         }
         rest(record, from, length);
-        // A header in two calls, or more frames than are followed.
+        // The first or second byte of a header ends the call, or there are more frames than are followed.
         if next < length { UNKNOWN } else { next }
     }
 }
 
 /// Passes the frames whose headers are among the `captured` bytes of the record, from `at` on, and
-/// returns the place of the first that is not; [`UNKNOWN`] where there are no frames.
+/// returns the place of the first that is not; [`UNKNOWN`] where there are no frames. `length`: to the end of
+/// the call. Of a header that goes on in the next call the frame's length is enough.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn clew_pass_frames(at: u32, captured: u32) -> u32 {
+extern "C" fn clew_pass_frames(at: u32, captured: u32, length: u32) -> u32 {
     let Some(data) = record_data() else {
         return UNKNOWN;
     };
     let mut at = at;
+    let enough = if captured < length { HEADER } else { LENGTH };
     for _ in 0..FRAMES_MAX {
-        if at + HEADER > captured || at >= CAPTURE_MAX as u32 {
+        if at + enough > captured || at >= CAPTURE_MAX as u32 {
             break;
         }
         // SAFETY: the mask keeps it inside the record, which has room for twice as much. Bytes, because
@@ -211,18 +215,20 @@ extern "C" fn clew_pass_frames(at: u32, captured: u32) -> u32 {
                 .read()
         };
         let [a, b, c, kind, _, s, t, u, v] = header;
-        let length = u32::from_be_bytes([0, a, b, c]);
+        let frame = u32::from_be_bytes([0, a, b, c]);
         let stream = u32::from_be_bytes([s, t, u, v]);
+        let is_whole = at + HEADER <= captured;
         if header[..8] == PREFACE.to_le_bytes() {
             at += PREFACE_LENGTH;
-        } else if length > LENGTH_MAX
-            || kind > KIND_MAX
-            || stream > i32::MAX as u32
-            || stream == 0 && kind <= ON_STREAM_MAX
+        } else if frame > LENGTH_MAX
+            || is_whole
+                && (kind > KIND_MAX
+                    || stream > i32::MAX as u32
+                    || stream == 0 && kind <= ON_STREAM_MAX)
         {
             return UNKNOWN;
         } else {
-            at += HEADER + length;
+            at += HEADER + frame;
         }
     }
     at
@@ -275,7 +281,7 @@ unsafe fn split(record: *mut Record, from: u32, to: u32) -> bool {
         if captured == 0 {
             (*header).flags |= CHUNK_UNREADABLE;
         }
-        captured >= HEADER
+        captured > 0
     }
 }
 

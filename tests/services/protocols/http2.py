@@ -1,6 +1,7 @@
 """HTTP/2 without TLS, by h2: http2.py PORT. Prints what it did, a line of JSON for each request.
 
-Streams at the same time on one connection, one that is reset, and an upload larger than the windows.
+Streams at the same time on one connection, one that is reset, an upload larger than the windows, and frames
+whose headers are sent by two calls.
 """
 
 import json
@@ -66,6 +67,30 @@ class Client:
         print(json.dumps(line), flush=True)
 
 
+def frames(data):
+    """Where each begins."""
+    at = 0
+    while at < len(data):
+        yield at
+        at += 9 + int.from_bytes(data[at : at + 3])
+
+
+def cut_at(client, length):
+    """Sends two uploads, with a request behind each; a call ends so many bytes into the frame of the first
+    request."""
+    streams = []
+    for path in [f"/cut/{length}", f"/behind/{length}"]:
+        upload = client.ask("POST", "/upload", end=False)
+        client.http.send_data(upload, b"x" * 6000, end_stream=True)
+        streams += [upload, client.ask("GET", path)]
+    data = client.http.data_to_send()
+    # Of an upload are its head and its data.
+    cut = list(frames(data))[2] + length
+    client.socket.sendall(data[:cut])
+    client.socket.sendall(data[cut:])
+    client.finish(streams)
+
+
 def main():
     client = Client()
     streams = [client.ask("GET", f"/parallel/{n}") for n in range(20)]
@@ -94,6 +119,9 @@ def main():
     client.http.end_stream(upload)
     client.flush()
     client.finish([upload])
+
+    for length in range(3, 9):
+        cut_at(client, length)
 
 
 main()
