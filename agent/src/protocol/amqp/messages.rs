@@ -166,7 +166,7 @@ impl State {
         let Some(state) = self.channel(channel) else {
             return Some(());
         };
-        let (tag, unsure) = state.confirms.count();
+        let (tag, unsure) = state.confirms.count(frame.first.time);
         let publish = Box::new(Publish {
             exchange: 0,
             channel,
@@ -255,7 +255,7 @@ impl State {
         let Some(state) = self.channel(ack.channel) else {
             return;
         };
-        state.confirms.seen();
+        state.confirms.seen(ack.tag, ack.moved.time);
         if let Confirms::Next(next) = state.confirms
             && ack.tag >= next
         {

@@ -22,9 +22,11 @@
 //!
 //! # What is assumed where the bytes do not tell
 //!
-//! - Delivery tags of confirms are counted from `confirm.select`. After a loss the count is not known until
-//!   the channel is opened again; messages end as lost with their last byte until then. So they do on a
-//!   channel that was joined late, unless several messages without a confirm show that it has none.
+//! - Delivery tags of confirms are counted from `confirm.select`. After a loss, and on a channel that was
+//!   joined late, the count is not known, and messages end as lost with their last byte, until nothing has been
+//!   sent for a second after a confirm: then all before are confirmed, and the next message has the next
+//!   number. Who always has messages unconfirmed gives no such moment: the order of messages and confirms is
+//!   the same for any number of them. Several messages without a confirm show that a channel has none.
 //! - The queue of a delivery is known from `basic.consume`. Where that was not seen, exchange or routing
 //!   key stand for it; and whether the client acknowledges is known from its first acknowledgement on the
 //!   channel on. Deliveries end with their last byte until then.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::context::Extractor;
-use crate::model::{Connection, ConnectionEnd, Direction, ParserEvent, Role, Side};
+use crate::model::{Connection, ConnectionEnd, Direction, ParserEvent, Role, Side, Timestamp};
 use crate::protocol::ending::ends;
 use crate::protocol::frames::{Frame, Moved};
 use crate::protocol::open::{Ending, Numbers};
@@ -60,8 +60,9 @@ pub(super) enum Confirms {
     None,
     /// Yes, and the next message has this number.
     Next(u64),
-    /// Yes, but nobody knows the messages' numbers.
-    Uncounted,
+    /// Yes, but nobody knows the messages' numbers: the highest that was confirmed, and when the last confirm
+    /// came, if no message has come since.
+    Uncounted(u64, Option<Timestamp>),
     /// Perhaps: that may be among what was lost. So many messages were not confirmed since then.
     Perhaps(u8),
 }
@@ -69,16 +70,29 @@ pub(super) enum Confirms {
 impl Confirms {
     /// So many messages without a confirm, and the channel has none.
     const ENOUGH: u8 = 8;
+    /// So long a silence after a confirm, in nanoseconds, and all messages before it are confirmed. RabbitMQ
+    /// writes those to disk that are to last, some together, which takes a few hundred milliseconds
+    /// (<https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed>).
+    const SILENCE: u64 = 1_000_000_000;
 
     /// A message: its number, if it has one, and whether a confirm may come that cannot be told from others.
-    pub(super) fn count(&mut self) -> (Option<u64>, bool) {
+    pub(super) fn count(&mut self, now: Timestamp) -> (Option<u64>, bool) {
+        if let Self::Uncounted(highest, Some(last)) = *self
+            && now.since(last) >= Self::SILENCE
+        {
+            *self = Self::Next(highest.saturating_add(1));
+        }
         match self {
             Self::None => (None, false),
             Self::Next(next) => {
-                *next += 1;
-                (Some(*next - 1), false)
+                let number = *next;
+                *next = number.saturating_add(1);
+                (Some(number), false)
             }
-            Self::Uncounted => (None, true),
+            Self::Uncounted(_, last) => {
+                *last = None;
+                (None, true)
+            }
             Self::Perhaps(seen) => {
                 *seen += 1;
                 if *seen > Self::ENOUGH {
@@ -90,17 +104,24 @@ impl Confirms {
         }
     }
 
-    /// A confirm was seen.
-    pub(super) fn seen(&mut self) {
-        if !matches!(self, Self::Next(_)) {
-            *self = Self::Uncounted;
-        }
+    /// A confirm was seen, of the message with this number (0 where it says no more than "all") and perhaps
+    /// others before it.
+    pub(super) fn seen(&mut self, tag: u64, now: Timestamp) {
+        let highest = match *self {
+            Self::Next(_) => return,
+            Self::Uncounted(highest, _) => highest.max(tag),
+            Self::None | Self::Perhaps(_) => tag,
+        };
+        *self = Self::Uncounted(highest, (tag > 0).then_some(now));
     }
 
-    fn lose(&mut self) {
+    /// Bytes were lost, the client's or the broker's.
+    fn lose(&mut self, by_client: bool) {
         *self = match *self {
-            Self::Next(_) | Self::Uncounted => Self::Uncounted,
-            Self::None | Self::Perhaps(_) => Self::Perhaps(0),
+            Self::Uncounted(..) => Self::Uncounted(0, None),
+            Self::Next(_) if by_client => Self::Uncounted(0, None),
+            Self::None | Self::Perhaps(_) if by_client => Self::Perhaps(0),
+            known => known,
         };
     }
 }
@@ -266,11 +287,10 @@ impl State {
             channel.content[at] = None;
         }
         self.asked.misalign();
-        if self.client == Some(direction) {
-            self.gapped = true;
-            for channel in self.channels.values_mut() {
-                channel.confirms.lose();
-            }
+        let by_client = self.client == Some(direction);
+        self.gapped |= by_client;
+        for channel in self.channels.values_mut() {
+            channel.confirms.lose(by_client);
         }
         self.missed(direction, now, events);
     }

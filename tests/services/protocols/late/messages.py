@@ -1,6 +1,7 @@
 """Brokers."""
 
 import asyncio
+import time
 
 from telling import LARGE, log
 
@@ -84,6 +85,8 @@ class Amqp:
         self.channel.queue_declare("late.before")
         self.taken = 0
         self.channel.basic_consume("late.before", self.take)
+        self.confirming = self.connection.channel()
+        self.confirming.confirm_delivery()
 
     def take(self, channel, method, _properties, _body):
         channel.basic_ack(method.delivery_tag)
@@ -98,7 +101,7 @@ class Amqp:
 
     def before(self, turn):
         content = LARGE.encode() if turn % 3 == 1 else b"small"
-        self.tell(self.channel, "", "late.before", content)
+        self.tell(self.confirming if turn % 2 else self.channel, "", "late.before", content)
         return ["publish late.before", "process late.before"]
 
     def marked(self):
@@ -118,6 +121,12 @@ class Amqp:
         for _ in range(3):
             channel.basic_get("late.queue", auto_ack=True)
             log("receive late.queue", kind="client")
+        # After a silence, what is not confirmed yet is known.
+        time.sleep(1.5)
+        for content in [b"one", b"two"]:
+            self.confirming.basic_publish("", "late.silence", content)
+            counted = {"clew.notes": ""}
+            log("publish late.silence", kind="producer", attributes=counted)
         # What begins from here on is known from its beginning.
         confirming = self.connection.channel()
         confirming.confirm_delivery()
