@@ -57,10 +57,13 @@ pub unsafe fn announce(store: &impl Store, flow: *mut Flow, pid: u32, tid: u32, 
         event.connection = (*flow).id;
         event.flags = (*flow).flags & (ACCEPTED | CONNECTED | FROM_START | OWN | UDP);
     }
-    if event.flags & (ACCEPTED | CONNECTED) == 0 && socket::kind(address) == Some(socket::Kind::Tcp)
-    {
+    if event.flags & (ACCEPTED | CONNECTED) == 0 {
         // The flow's own flags stay: where its requests begin is not known yet.
-        event.flags |= socket::origin(address);
+        event.flags |= match socket::kind(address) {
+            Some(socket::Kind::Tcp) => socket::origin(address),
+            Some(socket::Kind::Unix) => socket::unix_origin(address),
+            _ => 0,
+        };
     }
     if socket::is_nonblocking(address) {
         event.flags |= NONBLOCKING;

@@ -84,6 +84,23 @@ fn was_acknowledged(socket: *const c_void) -> bool {
     acknowledged.wrapping_sub(sent) == 1
 }
 
+/// The same of a Unix socket. Nobody listens without an address, and an accepted socket has its listener's
+/// (unix_listen(), unix_stream_connect() in net/unix/af_unix.c). So one without was not accepted. Where both
+/// ends have one, the client has bound its own; where none has, socketpair() made them.
+#[inline(always)]
+pub fn unix_origin(socket: *const c_void) -> u32 {
+    let peer = pointer(socket, offset!(unix_peer));
+    if peer.is_null() {
+        return 0;
+    }
+    let [own, other] = [socket, peer].map(|end| !pointer(end, offset!(unix_address)).is_null());
+    match (own, other) {
+        (true, false) => ACCEPTED,
+        (false, true) => CONNECTED,
+        _ => 0,
+    }
+}
+
 /// Fills in addresses, namespace and peer, where there is nothing yet but zeros.
 #[inline(always)]
 pub fn describe(socket: *const c_void, event: &mut Opened) {

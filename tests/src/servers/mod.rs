@@ -5,7 +5,7 @@ mod etcd;
 mod ferretdb;
 mod kafka;
 mod mariadb;
-mod mosquitto;
+pub mod mosquitto;
 mod rabbitmq;
 mod unbound;
 
@@ -74,6 +74,17 @@ pub enum Running {
     Process(Process, TempDir),
     /// RabbitMQ's node ends before the port mapper.
     RabbitMq(Process, Process, TempDir),
+}
+
+impl Running {
+    /// The directory that it calls its own.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Process(_, directory) | Self::RabbitMq(_, _, directory) => Some(directory.path()),
+        }
+    }
 }
 
 impl Server {

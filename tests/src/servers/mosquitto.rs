@@ -10,6 +10,9 @@ use crate::require::{Need, find};
 
 const BROKER: Need = Need::Program("mosquitto");
 
+/// The Unix socket in its directory on which it listens too.
+pub const SOCKET: &str = "mqtt.sock";
+
 pub(super) const NEEDS: &[Need] = &[BROKER];
 
 /// A user, whose password clients do not know.
@@ -25,8 +28,9 @@ pub(super) fn command(directory: &Path, port: u16) -> Result<Command> {
         std::fs::write(&file, text).map(|()| file)
     });
     let settings = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\n\
+        "listener {port} 127.0.0.1\nlistener 0 {}\nallow_anonymous true\npersistence false\nlog_dest stderr\n\
          password_file {}\nacl_file {}\n",
+        directory.join(SOCKET).display(),
         users?.display(),
         rules?.display()
     );

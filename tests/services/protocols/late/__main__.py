@@ -1,8 +1,9 @@
-"""One kept connection that is busy before, while and after an agent starts: late PROTOCOL PORT FILE.
+"""One kept connection that is busy before, while and after an agent starts: late PROTOCOL PLACE FILE.
 
-Says `started` when it is busy. When FILE appears it goes on for LEARN and SURE more turns, and then does what
-can be told from all before by its name: of this it prints a line of JSON for each operation. Last comes a
-line `before` with how often it did what, all in all and in the SURE turns.
+PLACE is the server's port, or its Unix socket. Says `started` when it is busy. When FILE appears it goes on
+for LEARN and SURE more turns, and then does what can be told from all before by its name: of this it prints a
+line of JSON for each operation. Last comes a line `before` with how often it did what, all in all and in the
+SURE turns.
 """
 
 import collections
@@ -39,8 +40,9 @@ PROTOCOLS = [
 
 
 def main():
-    name, port, told = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    client = next(each for each in PROTOCOLS if each.__name__.lower() == name)(port)
+    name, place, told = sys.argv[1:]
+    place = int(place) if place.isdigit() else place
+    client = next(each for each in PROTOCOLS if each.__name__.lower() == name)(place)
     done, sure = collections.Counter(), collections.Counter()
     turn, last = 0, 0
     while last < LEARN + SURE:

@@ -143,18 +143,22 @@ class Amqp:
 
 
 class Mqtt:
-    def __init__(self, port):
+    def __init__(self, place):
         import queue
 
         import paho.mqtt.client as mqtt
 
         self.taken, ready = queue.Queue(), queue.Queue()
         version = mqtt.CallbackAPIVersion.VERSION2
-        self.client = mqtt.Client(version, "late", protocol=mqtt.MQTTv5)
+        transport = "unix" if isinstance(place, str) else "tcp"
+        self.client = mqtt.Client(version, "late", protocol=mqtt.MQTTv5, transport=transport)
         self.client.on_message = lambda _, __, message: self.taken.put(message.topic)
         self.client.on_subscribe = lambda *_: ready.put(True)
         self.client.on_connect = lambda *_: ready.put(True)
-        self.client.connect("127.0.0.1", port)
+        if transport == "unix":
+            self.client.connect(place)
+        else:
+            self.client.connect("127.0.0.1", place)
         self.client.loop_start()
         ready.get(timeout=10)
         self.client.subscribe("clew/late/#", options=mqtt.SubscribeOptions(qos=2))

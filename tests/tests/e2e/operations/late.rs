@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use clew_testbed::{Deadline, Process};
 use clew_tests::operations::{self, Operation};
 use clew_tests::require::Need;
-use clew_tests::servers::Server;
+use clew_tests::servers::{Server, mosquitto};
 use clew_tests::service::python_program;
 use clew_tests::{Agent, Backend, Kind, Span, Stage, report};
 
 on_each_backend!(
-    redis, memcached, postgres, mariadb, cassandra, mongo, nats, kafka, amqp, mqtt, http1, http2,
-    grpc, fastcgi, php, dns
+    redis, memcached, postgres, mariadb, cassandra, mongo, nats, kafka, amqp, mqtt, mqtt_unix,
+    http1, http2, grpc, fastcgi, php, dns
 );
 
 fn redis(backend: Backend) {
@@ -61,6 +61,13 @@ fn mqtt(backend: Backend) {
     Late::new("mqtt", Server::Mosquitto, 7935).check(backend);
 }
 
+/// Which end of it the client is, the sockets' addresses say.
+fn mqtt_unix(backend: Backend) {
+    let case = Late::new("mqtt", Server::Mosquitto, 7943);
+    let socket = Some(mosquitto::SOCKET);
+    Late { socket, ..case }.check(backend);
+}
+
 fn http1(backend: Backend) {
     // Its server of HTTP/1 is the one behind.
     let case = Late::new("http1", Server::Http2, 7921);
@@ -96,6 +103,8 @@ struct Late {
     port: u16,
     /// How far behind the server's port the one is that the client uses.
     behind: u16,
+    /// The Unix socket in the server's directory that it uses instead.
+    socket: Option<&'static str>,
     /// Names of spans that the client does not log.
     unasked: &'static [&'static str],
 }
@@ -110,26 +119,45 @@ impl Late {
             server,
             port,
             behind: 0,
+            socket: None,
             unasked: &[],
         }
     }
 
     fn check(self, backend: Backend) {
-        let test = format!("late {}", self.protocol);
+        let over = if self.socket.is_some() {
+            " over unix"
+        } else {
+            ""
+        };
+        let test = format!("late {}{over}", self.protocol);
         let mut needs = self.server.needs().to_vec();
         needs.push(Need::Python);
         let Some(stage) = Stage::without_agent(&test, backend, &needs) else {
             return;
         };
         let port = self.port + backend.ports();
-        let _server = self.server.start(&stage, port).unwrap();
-        let port = (port + self.behind).to_string();
+        let server = self.server.start(&stage, port).unwrap();
+        let (place, scope) = match (self.socket, server.directory()) {
+            (Some(socket), Some(directory)) => (
+                directory.join(socket).display().to_string(),
+                // Both name the directory in their command lines.
+                [
+                    "--include-cmd".to_owned(),
+                    format!("*{}*", directory.display()),
+                ],
+            ),
+            _ => {
+                let port = (port + self.behind).to_string();
+                (port.clone(), ["--include-port".to_owned(), port])
+            }
+        };
         let told = stage.directory().join("told");
-        let arguments = [self.protocol, &port, &told.display().to_string()];
+        let arguments = [self.protocol, &place, &told.display().to_string()];
         let client = python_program("protocols/late", &arguments).unwrap();
         let mut client = stage.start("client", client).unwrap();
         wait_for("started", &client);
-        let agent = Agent::start(backend, &["--include-port", &port]).unwrap();
+        let agent = Agent::start(backend, &scope.each_ref().map(String::as_str)).unwrap();
         std::fs::write(&told, "").unwrap();
         let status = client.wait(Stage::SOON).unwrap();
         let output = client.output();
