@@ -1,23 +1,18 @@
-//! Requests that wait for their answer, and the spans that both become.
+//! Requests and answers of a connection: which answers which.
 
-use std::borrow::Cow;
 use std::mem::size_of;
 
-use super::super::ending;
 use super::super::frames::{Frame, Moved};
-use super::super::http1::{exchange::is_error, note};
+use super::super::http1::note;
 use super::super::pairs::{Answered, Pairs};
 use super::super::{Limits, Settings};
+use super::open::{Answer, Ending, Open, closing, weight};
 use super::record::{
     ABORT_REQUEST, BEGIN_REQUEST, END_REQUEST, HEADER, Header, PARAMS, STDERR, STDIN, STDOUT,
 };
 use super::request;
-use super::response::Output;
-use super::{ABORTED, END_INFERRED, EXIT_STATUS, NO_HEAD, PARAMETERS_CUT};
-use crate::model::{
-    Attribute, ConnectionEnd, Direction, EndReason, Finished, Note, Outcome, ParserEvent, Side,
-    SpanStatus, Started, Timestamp, Value,
-};
+use super::{END_INFERRED, PARAMETERS_CUT};
+use crate::model::{ConnectionEnd, Direction, EndReason, ParserEvent, Side, Started};
 
 /// A request whose parameters are still coming.
 #[derive(Debug)]
@@ -28,45 +23,6 @@ struct Coming {
     params: Vec<u8>,
     /// Some were not captured: those after them are left out.
     is_cut: bool,
-}
-
-/// A request that waits.
-#[derive(Debug)]
-struct Open {
-    exchange: u64,
-    name: &'static str,
-    is_named: bool,
-    attributes: Vec<Attribute>,
-    notes: Vec<Note>,
-    start: Timestamp,
-    last: Moved,
-    /// Bytes of its body so far, if they can be counted.
-    body: Option<u64>,
-    /// The web server gave up.
-    is_aborted: bool,
-    weight: usize,
-}
-
-/// An answer that is coming, or waits for its request.
-#[derive(Debug, Default)]
-struct Answer {
-    output: Output,
-    wrote_errors: bool,
-    last: Moved,
-    /// What the application and the protocol say of it in the end (section 5.5).
-    end: Option<(u32, u8)>,
-    /// It answers what nobody saw.
-    is_ignored: bool,
-    /// Its end passed unseen, or will.
-    is_unframed: bool,
-}
-
-/// How an exchange ends.
-#[derive(Clone, Copy)]
-enum Ending {
-    Complete,
-    Aborted(&'static str, Timestamp),
-    Lost(Note),
 }
 
 /// The exchanges of one connection.
@@ -464,109 +420,5 @@ impl Exchanges {
         events.push(ParserEvent::Finished(
             open.finished(self.side, answer, ending),
         ));
-    }
-}
-
-impl Open {
-    fn finished(mut self, side: Side, answer: &Answer, ending: Ending) -> Finished {
-        let (status, size) = match answer.output {
-            Output::Head(_) => (None, None),
-            Output::Body { status, size } => (status, size),
-        };
-        let mut add = |key, value| self.attributes.push(Attribute::new(key, value));
-        if let Some(status) = status {
-            add("http.response.status_code", i64::from(status));
-        }
-        if let Some(body) = self.body.filter(|body| *body > 0) {
-            add(
-                "http.request.body.size",
-                body.try_into().unwrap_or(i64::MAX),
-            );
-        }
-        // Half an answer has no size.
-        if let Some(size) = size.filter(|_| matches!(ending, Ending::Complete)) {
-            add(
-                "http.response.body.size",
-                size.try_into().unwrap_or(i64::MAX),
-            );
-        }
-        let (application, protocol) = answer.end.unwrap_or_default();
-        let refusal = match protocol {
-            0 => None,
-            1 => Some("cant_multiplex"),
-            2 => Some("overloaded"),
-            3 => Some("unknown_role"),
-            _ => Some("_OTHER"),
-        };
-        if answer.wrote_errors {
-            self.notes.push(super::STDERR);
-        }
-        if application != 0 {
-            self.notes.push(EXIT_STATUS);
-        }
-        if self.is_aborted {
-            self.notes.push(ABORTED);
-        }
-        let explained = status.is_some() || refusal.is_some() || self.is_aborted;
-        let (outcome, end) = match ending {
-            Ending::Complete if explained && self.is_named => (Outcome::Complete, answer.last.time),
-            Ending::Complete => {
-                if !explained {
-                    self.notes.push(NO_HEAD);
-                }
-                (Outcome::Lost, answer.last.time)
-            }
-            Ending::Aborted(_, time) => (Outcome::Aborted, time.max(self.last.time)),
-            Ending::Lost(note) => {
-                self.notes.push(note);
-                (Outcome::Lost, answer.last.time.max(self.last.time))
-            }
-        };
-        // A status that is an error explains more than how it ended.
-        let failure = status.filter(|status| is_error(side, *status));
-        let error = match (failure, refusal, ending) {
-            (Some(status), ..) => Some(Value::from(status.to_string())),
-            (_, Some(refusal), _) => Some(Value::from(refusal)),
-            (.., Ending::Aborted(error, _)) => Some(Value::from(error)),
-            _ if self.is_aborted && status.is_none() => Some(Value::from("aborted")),
-            _ => None,
-        };
-        let span_status = match error {
-            Some(_) => SpanStatus::Error,
-            None => SpanStatus::Unset,
-        };
-        if let Some(error) = error {
-            self.attributes.push(Attribute::new("error.type", error));
-        }
-        Finished {
-            exchange: self.exchange,
-            // An answer that was seen early.
-            end: end.max(self.start),
-            task: matches!(ending, Ending::Complete).then_some(answer.last.task),
-            outcome,
-            kind: None,
-            links: Vec::new(),
-            name: Cow::Borrowed(self.name),
-            status: span_status,
-            attributes: self.attributes,
-            notes: self.notes,
-        }
-    }
-}
-
-/// Heap memory of attributes, in bytes.
-fn weight(attributes: &Vec<Attribute>) -> usize {
-    let texts = attributes.iter().map(|one| match &one.value {
-        Value::Text(Cow::Owned(text)) => text.capacity(),
-        _ => 0,
-    });
-    texts.sum::<usize>() + attributes.capacity() * size_of::<Attribute>()
-}
-
-/// How exchanges end that the end of the connection cuts short.
-fn closing(end: &ConnectionEnd) -> Ending {
-    match ending::error_type(end.reason) {
-        Some(error) => Ending::Aborted(error, end.time),
-        None => Ending::Lost(ending::FORGOTTEN),
     }
 }

@@ -19,6 +19,7 @@
 //! - Authorizers and filters are taken like responders. Management records are passed over.
 
 mod exchange;
+mod open;
 mod record;
 mod request;
 mod response;
