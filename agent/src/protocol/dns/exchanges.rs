@@ -95,6 +95,14 @@ pub(super) struct Exchanges {
     repeats: bool,
 }
 
+/// Where a message was, and when it moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) position: u64,
+    pub(super) first: Moved,
+    pub(super) last: Moved,
+}
+
 impl Exchanges {
     pub(super) fn new(limits: &Limits, repeats: bool) -> Self {
         Self {
@@ -125,9 +133,7 @@ impl Exchanges {
         &mut self,
         message: &Message<'_>,
         direction: Direction,
-        position: u64,
-        first: Moved,
-        last: Moved,
+        place: Place,
         events: &mut Vec<ParserEvent>,
     ) {
         // Who sends a question, and who gets an answer, is the client.
@@ -136,26 +142,21 @@ impl Exchanges {
             _ => Side::Server,
         };
         if message.is_response() {
-            self.answer(message, side, last, events);
+            self.answer(message, side, place.last, events);
         } else if let Some(question) = message.question {
-            self.ask(message.id, &question, side, position, first, last, events);
+            self.ask(message.id, &question, side, place, events);
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a question, and where and when it moved"
-    )]
     fn ask(
         &mut self,
         id: u16,
         question: &Question<'_>,
         side: Side,
-        position: u64,
-        first: Moved,
-        last: Moved,
+        place: Place,
         events: &mut Vec<ParserEvent>,
     ) {
+        let Place { first, last, .. } = place;
         if self.repeats {
             let mut open = self.open.iter_mut();
             if let Some(open) = open.find(|open| open.key.is(side, id, Some(question))) {
@@ -174,7 +175,7 @@ impl Exchanges {
         events.push(ParserEvent::Started(Started {
             exchange,
             side,
-            position,
+            position: place.position,
             start: first.time,
             task: last.task,
             context: None,

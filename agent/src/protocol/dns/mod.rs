@@ -23,7 +23,7 @@ use crate::model::{
     Address, Chunk, Connection, ConnectionEnd, Direction, EndReason, ParserEvent, Protocol, Side,
 };
 
-use self::exchanges::{Exchanges, Gone};
+use self::exchanges::{Exchanges, Gone, Place};
 use self::message::{HEADER, Message, SHORTEST};
 use super::frames::{Frames, Framing, Moved, Step};
 use super::{Entry, Likeness, Parser, Sample, Settings, Wants, ending};
@@ -162,10 +162,13 @@ impl Parser for Stream {
                     let length = usize::try_from(frame.length).unwrap_or(usize::MAX);
                     let bytes = frame.bytes.get(PREFIX..).unwrap_or_default();
                     if let Some(message) = Message::of(bytes, length.saturating_sub(PREFIX)) {
-                        let (position, first, last) = (frame.position, frame.first, frame.last);
-                        let direction = chunk.direction;
+                        let place = Place {
+                            position: frame.position,
+                            first: frame.first,
+                            last: frame.last,
+                        };
                         self.exchanges
-                            .message(&message, direction, position, first, last, events);
+                            .message(&message, chunk.direction, place, events);
                     } else if frame.cut {
                         self.exchanges.lost(chunk.direction);
                     }
@@ -244,9 +247,13 @@ impl Parser for Datagrams {
         let length = usize::try_from(chunk.length).unwrap_or(usize::MAX);
         match Message::of(chunk.data, length) {
             Some(message) => {
-                let (direction, position) = (chunk.direction, chunk.position);
+                let place = Place {
+                    position: chunk.position,
+                    first: moved,
+                    last: moved,
+                };
                 self.exchanges
-                    .message(&message, direction, position, moved, moved, events);
+                    .message(&message, chunk.direction, place, events);
             }
             None if chunk.data.len() < length => self.exchanges.lost(chunk.direction),
             None => {}
