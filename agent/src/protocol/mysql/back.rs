@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Chunk, ParserEvent};
 use crate::protocol::frames::{Frame, Frames, Moved, Step};
+use crate::protocol::sql::Dialect;
 
 use super::exchanges::{Change, Expect, Request};
 use super::packets::{self, HEAD, PAYLOAD_MAX, capability, number, status};
@@ -104,7 +105,7 @@ impl Mysql {
         };
         let maria = b"MariaDB";
         if version.windows(maria.len()).any(|part| part == maria) {
-            self.statements.system = "mariadb";
+            self.statements.session.system = "mariadb";
         }
         let at = |offset| number(rest.get(offset..).unwrap_or_default(), 2).unwrap_or_default();
         let mut offered = at(13) | at(18) << 16;
@@ -284,7 +285,8 @@ impl Mysql {
         let Some(flags) = flags else {
             return Meaning::Nonsense;
         };
-        self.statements.backslashes = flags & status::NO_BACKSLASH_ESCAPES == 0;
+        let backslashes = flags & status::NO_BACKSLASH_ESCAPES == 0;
+        self.statements.session.dialect = Dialect::Mysql { backslashes };
         self.succeeds(request);
         if flags & status::MORE_RESULTS != 0 {
             request.expect = Expect::Result;
@@ -328,7 +330,8 @@ impl Mysql {
         if first == OK
             && let Some(flags) = packets::ok_status(payload)
         {
-            self.statements.backslashes = flags & status::NO_BACKSLASH_ESCAPES == 0;
+            let backslashes = flags & status::NO_BACKSLASH_ESCAPES == 0;
+            self.statements.session.dialect = Dialect::Mysql { backslashes };
         }
     }
 
@@ -336,10 +339,10 @@ impl Mysql {
     fn succeeds(&mut self, request: &mut Request) {
         match std::mem::replace(&mut request.change, Change::Nothing) {
             Change::Nothing => {}
-            Change::Namespace(namespace) => self.statements.namespace = namespace,
+            Change::Namespace(namespace) => self.statements.session.namespace = namespace,
             Change::Reset => self.statements.clear(),
             Change::User(namespace) => {
-                self.statements.namespace = namespace;
+                self.statements.session.namespace = namespace;
                 self.statements.clear();
             }
         }

@@ -128,10 +128,10 @@ impl Mysql {
             };
             (flags & capability::CONNECT_WITH_DB != 0).then_some(rest)
         };
-        self.statements.namespace = database().and_then(name);
+        self.statements.session.namespace = database().and_then(name);
         let mut request = Request::new(frame.position, frame.first, frame.last.task, Expect::Login);
         request.sequence = None;
-        request.told = Some(self.statements.told("connect", None));
+        request.told = Some(self.statements.session.without_text("connect", None));
         self.exchanges.ask(request, events);
         self.asked(events);
     }
@@ -175,7 +175,7 @@ impl Mysql {
                     None => body.starts_with(b"\0\x01"),
                 };
                 let text = packets::query(body, attributes);
-                let (told, found) = self.statements.describe(
+                let (told, found) = self.statements.session.describe(
                     text.unwrap_or_default(),
                     cut || text.is_none(),
                     &self.settings,
@@ -189,7 +189,7 @@ impl Mysql {
                 }
             }
             command::STMT_PREPARE => {
-                let (told, found) = self.statements.describe(body, cut, &self.settings);
+                let (told, found) = self.statements.session.describe(body, cut, &self.settings);
                 self.statements.last = Some(Arc::clone(&told));
                 request.told = Some(told);
                 request.found = found;
@@ -203,7 +203,7 @@ impl Mysql {
                 }
             }
             command::INIT_DB => {
-                request.told = Some(self.statements.told("USE", None));
+                request.told = Some(self.statements.session.without_text("USE", None));
                 request.change = Change::Namespace(name(body));
             }
             command::CHANGE_USER => {
@@ -212,7 +212,7 @@ impl Mysql {
                     rest.get(1 + usize::from(*rest.first()?)..)
                 };
                 request.sequence = None;
-                request.told = Some(self.statements.told("connect", None));
+                request.told = Some(self.statements.session.without_text("connect", None));
                 request.change = Change::User(database().and_then(name));
             }
             command::RESET_CONNECTION => request.change = Change::Reset,

@@ -2,21 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::Note;
-use crate::protocol::sql::{Dialect, Found, Remembered, Session, Told};
-use crate::protocol::{Limits, Settings};
-
-use super::note;
+use crate::protocol::Limits;
+use crate::protocol::sql::{Dialect, Remembered, Session, Told};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Statements {
-    /// `mysql` or `mariadb`.
-    pub system: &'static str,
-    /// The database.
-    pub namespace: Option<String>,
-    /// Backslashes escape in strings.
-    pub backslashes: bool,
+    pub session: Session,
     /// By their id.
     prepared: Remembered,
     /// The one that was prepared last: MariaDB's clients may execute it before they know its id.
@@ -29,33 +21,14 @@ const LAST: u32 = u32::MAX;
 impl Statements {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            system: "mysql",
-            namespace: None,
-            backslashes: true,
+            session: Session {
+                system: "mysql",
+                namespace: None,
+                dialect: Dialect::Mysql { backslashes: true },
+            },
             prepared: Remembered::new(limits.remembered),
             last: None,
         }
-    }
-
-    fn session(&self) -> Session<'_> {
-        Session {
-            system: self.system,
-            namespace: self.namespace.as_deref(),
-            dialect: Dialect::Mysql {
-                backslashes: self.backslashes,
-            },
-        }
-    }
-
-    /// What is told of a text.
-    pub fn describe(&self, text: &[u8], cut: bool, settings: &Settings) -> (Arc<Told>, Found) {
-        let cut = cut.then_some(note::STATEMENT_CUT);
-        self.session().describe(text, cut, settings)
-    }
-
-    /// What is told of something that has no text.
-    pub fn told(&self, name: &str, note: Option<Note>) -> Arc<Told> {
-        self.session().without_text(name, note)
     }
 
     /// A statement is prepared.
@@ -70,7 +43,7 @@ impl Statements {
             Some(id) => self.prepared.get(&id.to_be_bytes()),
             None => None,
         };
-        told.map_or_else(|| self.told("", Some(note::STATEMENT_UNSEEN)), Arc::clone)
+        told.map_or_else(|| self.session.unseen(), Arc::clone)
     }
 
     /// A statement is closed.

@@ -2,6 +2,7 @@
 
 use crate::model::{Chunk, ParserEvent};
 use crate::protocol::frames::{Frame, Frames, Framing, Moved, Step};
+use crate::protocol::sql::Dialect;
 
 use super::Postgres;
 use super::exchanges::Answer;
@@ -112,7 +113,8 @@ impl Postgres {
             b'S' => {
                 let (name, rest) = text(body);
                 if name == b"standard_conforming_strings" {
-                    self.statements.backslashes = text(rest).0 == b"off";
+                    let backslashes = text(rest).0 == b"off";
+                    self.statements.session.dialect = Dialect::Postgres { backslashes };
                 }
                 None
             }
@@ -132,11 +134,11 @@ impl Postgres {
                 }
                 Answer::Error(code) => {
                     if let Some((begin, task)) = self.exchanges.login.take() {
-                        let name = match &self.statements.namespace {
+                        let name = match &self.statements.session.namespace {
                             Some(namespace) => format!("connect {namespace}"),
                             None => "connect".to_owned(),
                         };
-                        let told = self.statements.told(&name, None);
+                        let told = self.statements.session.without_text(&name, None);
                         self.exchanges
                             .failed(begin, task, Some(told), code, moved, events);
                     }

@@ -61,14 +61,14 @@ impl Postgres {
             rest = after;
             let value = || Some(String::from_utf8_lossy(value).into_owned());
             match name {
-                b"database" => self.statements.namespace = value(),
+                b"database" => self.statements.session.namespace = value(),
                 b"user" => user = value(),
                 _ => {}
             }
         }
-        if self.statements.namespace.is_none() {
+        if self.statements.session.namespace.is_none() {
             // What the server takes then.
-            self.statements.namespace = user;
+            self.statements.session.namespace = user;
         }
         if frame.cut {
             return;
@@ -104,17 +104,19 @@ impl Postgres {
         let cut = (frame.bytes.len() as u64) < frame.length;
         match frame.bytes[0] {
             b'Q' => {
-                let (told, found) = self.statements.describe(text(body).0, cut, &self.settings);
+                let session = &self.statements.session;
+                let (told, found) = session.describe(text(body).0, cut, &self.settings);
                 self.exchanges.ask(begin, task, told, found, true, events);
             }
             b'F' => {
-                let told = self.statements.told("FUNCTION CALL", None);
+                let told = self.statements.session.without_text("FUNCTION CALL", None);
                 self.exchanges
                     .ask(begin, task, told, Found::default(), true, events);
             }
             b'P' => {
                 let (name, rest) = text(body);
-                let (told, found) = self.statements.describe(text(rest).0, cut, &self.settings);
+                let session = &self.statements.session;
+                let (told, found) = session.describe(text(rest).0, cut, &self.settings);
                 self.statements.prepare(name, &told);
                 let unit = self.exchanges.unit(begin, task);
                 unit.told = Some(told);

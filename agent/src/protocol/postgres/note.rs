@@ -2,10 +2,6 @@
 
 use crate::model::Note;
 
-/// The statement was prepared where nobody saw it.
-pub const STATEMENT_UNSEEN: Note = "statement prepared before tracing";
-/// Only the beginning of the statement is known.
-pub const STATEMENT_CUT: Note = "statement cut";
 /// The place in the result was lost: its end is that of the last byte before what came next.
 pub const END_INFERRED: Note = "end of result inferred";
 /// Part of the result was not seen, so nothing is said of its rows.

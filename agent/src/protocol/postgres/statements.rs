@@ -2,19 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::Note;
-use crate::protocol::sql::{Dialect, Found, Remembered, Session, Told};
-use crate::protocol::{Limits, Settings};
-
-use super::note;
+use crate::protocol::Limits;
+use crate::protocol::sql::{Dialect, Remembered, Session, Told};
 
 /// See the module.
 #[derive(Debug)]
 pub struct Statements {
-    /// The database.
-    pub namespace: Option<String>,
-    /// Backslashes escape in plain strings.
-    pub backslashes: bool,
+    pub session: Session,
     prepared: Remembered,
     portals: Remembered,
 }
@@ -22,32 +16,14 @@ pub struct Statements {
 impl Statements {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            namespace: None,
-            backslashes: false,
+            session: Session {
+                system: "postgresql",
+                namespace: None,
+                dialect: Dialect::Postgres { backslashes: false },
+            },
             prepared: Remembered::new(limits.remembered),
             portals: Remembered::new(limits.remembered),
         }
-    }
-
-    fn session(&self) -> Session<'_> {
-        Session {
-            system: "postgresql",
-            namespace: self.namespace.as_deref(),
-            dialect: Dialect::Postgres {
-                backslashes: self.backslashes,
-            },
-        }
-    }
-
-    /// What is told of a text.
-    pub fn describe(&self, text: &[u8], cut: bool, settings: &Settings) -> (Arc<Told>, Found) {
-        let cut = cut.then_some(note::STATEMENT_CUT);
-        self.session().describe(text, cut, settings)
-    }
-
-    /// What is told of something that has no text.
-    pub fn told(&self, name: &str, note: Option<Note>) -> Arc<Told> {
-        self.session().without_text(name, note)
     }
 
     /// A statement is prepared.
@@ -67,7 +43,7 @@ impl Statements {
     pub fn portal(&self, name: &[u8]) -> Arc<Told> {
         match self.portals.get(name) {
             Some(told) => Arc::clone(told),
-            None => self.told("", Some(note::STATEMENT_UNSEEN)),
+            None => self.session.unseen(),
         }
     }
 

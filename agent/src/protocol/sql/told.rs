@@ -11,13 +11,18 @@ use crate::protocol::{QueryText, Settings};
 
 use super::{Dialect, Fields};
 
+/// The statement was prepared where nobody saw it.
+const STATEMENT_UNSEEN: Note = "statement prepared before tracing";
+/// Only the beginning of the statement is known.
+const STATEMENT_CUT: Note = "statement cut";
+
 /// What all statements of a connection have in common.
-#[derive(Clone, Copy, Debug)]
-pub struct Session<'a> {
+#[derive(Debug)]
+pub struct Session {
     /// `db.system.name`.
     pub system: &'static str,
     /// `db.namespace`.
-    pub namespace: Option<&'a str>,
+    pub namespace: Option<String>,
     /// Whose SQL it is.
     pub dialect: Dialect,
 }
@@ -36,18 +41,13 @@ pub struct Told {
     size: usize,
 }
 
-impl Session<'_> {
+impl Session {
     /// What is told of a text, and the context in its comments. `cut`: it goes on, unseen.
     #[must_use]
-    pub fn describe(
-        &self,
-        text: &[u8],
-        cut: Option<Note>,
-        settings: &Settings,
-    ) -> (Arc<Told>, Found) {
+    pub fn describe(&self, text: &[u8], cut: bool, settings: &Settings) -> (Arc<Told>, Found) {
         let text = String::from_utf8_lossy(text);
         let limit = settings.limits.text;
-        let statement = super::describe(&text, self.dialect, limit, cut.is_some());
+        let statement = super::describe(&text, self.dialect, limit, cut);
         let mut attributes = self.common();
         let mut add = |key, value: Option<String>| {
             attributes.extend(value.map(|value| Attribute::new(key, value)));
@@ -68,7 +68,7 @@ impl Session<'_> {
         let told = Told {
             name: self.name(statement.summary),
             attributes,
-            note: cut,
+            note: cut.then_some(STATEMENT_CUT),
             several: statement.statements > 1,
             size: limit.min(text.len()) + 512,
         };
@@ -93,6 +93,12 @@ impl Session<'_> {
         })
     }
 
+    /// What is told of a statement of which only that it was executed was seen.
+    #[must_use]
+    pub fn unseen(&self) -> Arc<Told> {
+        self.without_text("", Some(STATEMENT_UNSEEN))
+    }
+
     fn name(&self, summary: String) -> Cow<'static, str> {
         match summary.is_empty() {
             false => summary.into(),
@@ -103,8 +109,8 @@ impl Session<'_> {
     fn common(&self) -> Vec<Attribute> {
         let mut attributes = Vec::with_capacity(8);
         attributes.push(Attribute::new("db.system.name", self.system));
-        if let Some(namespace) = self.namespace {
-            attributes.push(Attribute::new("db.namespace", namespace.to_owned()));
+        if let Some(namespace) = &self.namespace {
+            attributes.push(Attribute::new("db.namespace", namespace.clone()));
         }
         attributes
     }
