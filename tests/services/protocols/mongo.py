@@ -15,7 +15,8 @@ from pymongo.monitoring import CommandListener
 QUIET = {"hello", "ismaster", "ping", "endSessions"}
 # Steps of a login have one where they fail.
 LOGIN = {"saslStart", "saslContinue"}
-# Of a longer message not all documents are captured, and so they are not counted.
+# Of a longer message not all documents are captured, and so they are not counted; but a server says how many
+# it has inserted.
 COUNTED = 4000
 # An error's code that the driver does not tell.
 HIDDEN = "hidden"
@@ -59,7 +60,8 @@ class Log(CommandListener):
             attributes["db.response.returned_rows"] = len(rows)
         for batch in ("documents", "updates", "deletes"):
             count = len(command.get(batch, []))
-            if count >= 2 and len(bson.encode(command)) < COUNTED:
+            told = batch == "documents" and code is None
+            if count >= 2 and (told or len(bson.encode(command)) < COUNTED):
                 attributes["db.operation.batch.size"] = count
         line = {
             "name": f"{name} {attributes.get('db.collection.name', database)}",

@@ -312,10 +312,15 @@ impl Open {
             notes.push(COMMAND_CUT);
         }
         let (mut error, mut status_code, mut rows) = (None, None, self.rows);
+        let mut batch = command.batch;
         let (mut outcome, end, task) = match ending {
             Ending::Answered(answer) => {
                 let reply = answer.reply;
                 rows = sum(rows, reply.rows);
+                if command.operation.as_deref() == Some("insert") && reply.error.is_none() {
+                    // All documents were written, those too that were not captured.
+                    batch = batch.or(reply.written);
+                }
                 if let Some(Failure { code }) = reply.error {
                     status_code = code.map(|code| code.to_string());
                     error = Some(status_code.clone().map_or("_OTHER".into(), Cow::Owned));
@@ -380,7 +385,7 @@ impl Open {
             add("error.type", error);
         }
         // Less than two are no batch, as the conventions see it.
-        if let Some(batch) = command.batch.filter(|batch| *batch >= 2) {
+        if let Some(batch) = batch.filter(|batch| *batch >= 2) {
             attributes.push(Attribute::new("db.operation.batch.size", batch));
         }
         if let Some(rows) = rows {

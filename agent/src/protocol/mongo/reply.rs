@@ -22,6 +22,8 @@ pub(super) struct Reply {
     returned: Option<i64>,
     /// Documents in the batch.
     pub(super) rows: Option<i64>,
+    /// How many documents a write has written, or found.
+    pub(super) written: Option<i64>,
     /// The cursor that there is more to read from.
     pub(super) cursor: Option<i64>,
     /// Another reply follows.
@@ -108,6 +110,7 @@ impl Reply {
                     None => {}
                 },
                 b"code" => code = element.number(),
+                b"n" => self.written = element.number(),
                 b"writeErrors" => self.fail(inner_code(
                     element.elements().and_then(|mut all| all.next()),
                 )),

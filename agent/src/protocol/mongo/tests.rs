@@ -117,6 +117,43 @@ fn an_unacknowledged_write_ends_with_itself() {
 }
 
 #[test]
+fn a_server_counts_what_it_has_inserted() {
+    let documents: Vec<_> = (0..3)
+        .map(|n| {
+            element(
+                3,
+                &n.to_string(),
+                &document(&[string("text", &"x".repeat(200))]),
+            )
+        })
+        .collect();
+    let told_of = |name: &str, answer: &[Vec<u8>]| {
+        let batch = element(4, "documents", &document(&documents));
+        let mut insert = client(command(1, 0, &[string(name, "log"), batch]));
+        // The last document is not captured.
+        insert.hidden = insert.data.split_off(500).len() as u64;
+        let found = exchanges(&[insert, server(msg(9, 1, 0, answer))]);
+        told(&found[0], &["db.operation.batch.size"])
+    };
+    let written = || number("n", 3);
+    let error = element(3, "0", &document(&[number("code", 11000)]));
+    let errors = element(4, "writeErrors", &document(&[error]));
+    assert_eq!(
+        told_of("insert", &[written(), ok()]),
+        "insert log 1-2 3, command cut"
+    );
+    // What an update found is no batch.
+    assert_eq!(
+        told_of("update", &[written(), ok()]),
+        "update log 1-2 -, command cut"
+    );
+    assert_eq!(
+        told_of("insert", &[written(), errors, ok()]),
+        "insert log 1-2 error -, command cut"
+    );
+}
+
+#[test]
 fn replies_of_an_exhaust_cursor_are_one_exchange() {
     let get = [
         element(0x12, "getMore", &5i64.to_le_bytes()),
