@@ -6,8 +6,10 @@ use crate::protocol::frames::{Frame, Moved};
 use crate::protocol::open::{Ending, Head, Told};
 use crate::protocol::pairs::Answered;
 
-use super::messages::{Content, Got};
-use super::state::{Confirms, State};
+use super::delivering::Got;
+use super::messages::Content;
+use super::publishing::Confirms;
+use super::state::State;
 use super::told;
 use super::wire::{self, Method};
 

@@ -32,7 +32,9 @@
 //!   channel on. Deliveries end with their last byte until then.
 
 mod asking;
+mod delivering;
 mod messages;
+mod publishing;
 mod state;
 #[cfg(test)]
 mod tests;

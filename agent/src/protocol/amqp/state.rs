@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::context::Extractor;
-use crate::model::{Connection, ConnectionEnd, Direction, ParserEvent, Role, Side, Timestamp};
+use crate::model::{Connection, ConnectionEnd, Direction, ParserEvent, Role, Side};
 use crate::protocol::ending::ends;
 use crate::protocol::frames::{Frame, Moved};
 use crate::protocol::open::{Ending, Numbers};
@@ -12,7 +12,9 @@ use crate::protocol::pairs::Pairs;
 use crate::protocol::{Limits, Settings};
 
 use super::asking::{Answer, Asked, Consumer};
-use super::messages::{Ack, Content, Delivery, Publish};
+use super::delivering::Delivery;
+use super::messages::Content;
+use super::publishing::{Ack, Confirms, Publish};
 use super::wire::{self, Method, Sender};
 use super::{index, told};
 
@@ -51,79 +53,6 @@ pub(super) struct Channel {
     pub(super) content: [Option<Content>; 2],
     /// The queue that was declared last: what an empty name means.
     pub(super) declared: Box<[u8]>,
-}
-
-/// Whether a channel has publisher confirms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Confirms {
-    #[default]
-    None,
-    /// Yes, and the next message has this number.
-    Next(u64),
-    /// Yes, but nobody knows the messages' numbers: the highest that was confirmed, and when the last confirm
-    /// came, if no message has come since.
-    Uncounted(u64, Option<Timestamp>),
-    /// Perhaps: that may be among what was lost. So many messages were not confirmed since then.
-    Perhaps(u8),
-}
-
-impl Confirms {
-    /// So many messages without a confirm, and the channel has none.
-    const ENOUGH: u8 = 8;
-    /// So long a silence after a confirm, in nanoseconds, and all messages before it are confirmed. RabbitMQ
-    /// writes those to disk that are to last, some together, which takes a few hundred milliseconds
-    /// (<https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed>).
-    const SILENCE: u64 = 1_000_000_000;
-
-    /// A message: its number, if it has one, and whether a confirm may come that cannot be told from others.
-    pub(super) fn count(&mut self, now: Timestamp) -> (Option<u64>, bool) {
-        if let Self::Uncounted(highest, Some(last)) = *self
-            && now.since(last) >= Self::SILENCE
-        {
-            *self = Self::Next(highest.saturating_add(1));
-        }
-        match self {
-            Self::None => (None, false),
-            Self::Next(next) => {
-                let number = *next;
-                *next = number.saturating_add(1);
-                (Some(number), false)
-            }
-            Self::Uncounted(_, last) => {
-                *last = None;
-                (None, true)
-            }
-            Self::Perhaps(seen) => {
-                *seen += 1;
-                if *seen > Self::ENOUGH {
-                    *self = Self::None;
-                    return (None, false);
-                }
-                (None, true)
-            }
-        }
-    }
-
-    /// A confirm was seen, of the message with this number (0 where it says no more than "all") and perhaps
-    /// others before it.
-    pub(super) fn seen(&mut self, tag: u64, now: Timestamp) {
-        let highest = match *self {
-            Self::Next(_) => return,
-            Self::Uncounted(highest, _) => highest.max(tag),
-            Self::None | Self::Perhaps(_) => tag,
-        };
-        *self = Self::Uncounted(highest, (tag > 0).then_some(now));
-    }
-
-    /// Bytes were lost, the client's or the broker's.
-    fn lose(&mut self, by_client: bool) {
-        *self = match *self {
-            Self::Uncounted(..) => Self::Uncounted(0, None),
-            Self::Next(_) if by_client => Self::Uncounted(0, None),
-            Self::None | Self::Perhaps(_) if by_client => Self::Perhaps(0),
-            known => known,
-        };
-    }
 }
 
 impl State {
