@@ -1,4 +1,5 @@
-//! The floor of the overhead measurement: the hooks that the agent uses, with nothing behind them.
+//! The floors of the overhead measurement: the hooks that each of the agent's backends uses, with nothing
+//! behind them.
 //!
 //! What they cost is the kernel's price for being hooked at all; what Clew costs beyond it is
 //! Clew's own. An object of its own, so that the agent does not carry it. Loaded by
@@ -7,7 +8,10 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
 
 /// Every send on a socket.
 #[btf_tracepoint(function = "sock_send_length")]
@@ -18,6 +22,30 @@ pub fn floor_sent(_: BtfTracePointContext) -> i32 {
 /// Every receive on a socket.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn floor_received(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// The beginning of every system call.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn floor_call_enter(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// The end of every system call.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn floor_call_exit(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+/// The beginning of a function; attached to several.
+#[fentry(function = "inet_sendmsg")]
+pub fn floor_entry(_: FEntryContext) -> i32 {
+    0
+}
+
+/// The end of a function; attached to several.
+#[fexit(function = "inet_sendmsg")]
+pub fn floor_end(_: FExitContext) -> i32 {
     0
 }
 

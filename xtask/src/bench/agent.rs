@@ -167,6 +167,14 @@ pub fn drops(text: &str) -> Option<Drops> {
     (!drops.is_empty()).then_some(drops)
 }
 
+/// `clew_spans_unsampled_total 3`: 3.
+pub fn counter(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    // Prometheus numbers are floating point.
+    value.trim().parse::<f64>().ok().map(|value| value as u64)
+}
+
 /// What was added between two readings, where anything was.
 pub fn added(before: &Drops, after: &Drops) -> Drops {
     after
@@ -195,6 +203,9 @@ mod tests {
         assert_eq!(before.get("kernel chunk_ring_full"), Some(&3));
         assert_eq!(before.len(), 2);
         assert_eq!(drops("clew_spans_total 7\n"), None);
+
+        assert_eq!(counter(text, "clew_spans_total"), Some(7));
+        assert_eq!(counter(text, "clew_spans"), None);
 
         let after = drops(&text.replace("} 3", "} 5")).expect("counters");
         let more = added(&before, &after);

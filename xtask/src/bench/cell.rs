@@ -1,30 +1,25 @@
 //! One measurement: a server under load, in one variant.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clew_testbed::{Deadline, temp_dir};
 use tempfile::TempDir;
 
-use super::agent::{self, Agent, Drops};
-use super::cpu;
-use super::floor::{self, Floor};
+use super::agent::Agent;
+use super::cost::{AgentCost, Came, Cost, Meter};
+use super::floor::{self, Backend, Floor};
+use super::instructions::Instructions;
 use super::load::{Load, Pace};
-use super::otlp::Spans;
 use super::receiver::Receiver;
+use super::saturate::{Saturating, TRIAL};
 use super::workload::{Server, Workload};
-use super::wrk;
 
 /// Before each measured load: connections are made, threads started, the agent has met everybody.
 const WARM_UP: Duration = Duration::from_millis(500);
-
-/// From a request to its span's arrival at most; the agent promises 2 s.
-const EXPORT: Duration = Duration::from_secs(3);
-
-/// From a load's last answer until all its spans have come, at most.
-const EXPORT_ALL: Duration = Duration::from_secs(20);
 
 /// From one bunch of requests to the next. The agent has caught up by then; a bunch of this much
 /// is far from filling its ring buffer.
@@ -37,78 +32,98 @@ const FREED: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What a server is measured with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
     /// Nothing.
     None,
-    /// Empty programs on the agent's hooks.
-    Floor,
-    /// The agent, tracing the whole host.
-    Clew,
+    /// Empty programs on a backend's hooks.
+    Floor(Backend),
+    /// The agent, tracing the whole host and exporting everything.
+    Clew(Backend),
+    /// The same, but told to keep no trace (`--sampler parentbased_always_off`): what it sees is
+    /// captured, read and brought into context, and dropped before spans are made of it.
+    Unexported(Backend),
 }
 
 impl Variant {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::None, Self::Floor, Self::Clew];
-}
+    /// Empty programs on the hooks of this.
+    pub const fn floor(&self) -> Option<Self> {
+        match *self {
+            Self::None | Self::Floor(_) => None,
+            Self::Clew(backend) | Self::Unexported(backend) => Some(Self::Floor(backend)),
+        }
+    }
 
-/// What a load cost, and what came of it.
-#[derive(Clone, Debug)]
-pub struct Cost {
-    /// Requests answered.
-    pub answered: u64,
-    /// The server's own processor time, in seconds.
-    pub server: f64,
-    /// Of the server's processor, what others took meanwhile, as a share of it: disturbance.
-    pub disturbance: f64,
-    /// How busy the other processor was: load, agent and receiver.
-    pub rest: f64,
-    /// What the agent did meanwhile, and until it had exported all of it.
-    pub agent: Option<AgentCost>,
-}
-
-impl Cost {
-    /// The server's processor time per request, in µs.
-    pub fn server_per_request(&self) -> f64 {
-        self.server / self.answered as f64 * 1e6
+    /// Its place in tables: by backend, the floor first.
+    pub const fn place(&self) -> (u8, u8) {
+        match *self {
+            Self::None => (0, 0),
+            Self::Floor(backend) => (1 + backend as u8, 0),
+            Self::Unexported(backend) => (1 + backend as u8, 1),
+            Self::Clew(backend) => (1 + backend as u8, 2),
+        }
     }
 }
 
-/// What a load cost the agent.
-#[derive(Clone, Debug)]
-pub struct AgentCost {
-    /// Its processor time in seconds.
-    pub time: f64,
-    /// Spans received of the load's requests. Both sides of each are traced.
-    pub spans: Spans,
-    /// What it said that it lost.
-    pub drops: Drops,
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("nothing"),
+            Self::Floor(backend) => write!(f, "empty programs on {backend}"),
+            Self::Clew(backend) => write!(f, "Clew on {backend}"),
+            Self::Unexported(backend) => write!(f, "Clew on {backend}, without export"),
+        }
+    }
 }
 
-impl AgentCost {
-    /// Its processor time per exported exchange, in µs.
-    pub fn per_exchange(&self) -> f64 {
-        self.time / (self.spans.server + self.spans.client) as f64 * 1e6
+/// How requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// At a fixed rate, in percent of what the server answers at most while it is traced, one after the
+    /// other.
+    Even(u8),
+    /// At such a rate with many at a time. A server that serves one after the other does not pay for
+    /// falling asleep and waking up, so what tracing adds weighs most.
+    Bunched(u8),
+    /// As fast as they are answered.
+    Saturated,
+}
+
+impl Demand {
+    /// Half of what is answered at most, evenly: what aims are about.
+    pub const HALF: Self = Self::Even(50);
+
+    /// The pace of a fixed rate.
+    fn pace(self, capacity: f64) -> Option<Pace> {
+        let rate = |share: u8| capacity * f64::from(share) / 100.0;
+        match self {
+            Self::Even(share) => Some(Pace::even(rate(share))),
+            Self::Bunched(share) => Some(Pace::bunched(rate(share), BUNCHES)),
+            Self::Saturated => None,
+        }
+    }
+}
+
+impl fmt::Display for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Even(share) => write!(f, "{share} %, evenly"),
+            Self::Bunched(share) => write!(f, "{share} %, in bunches"),
+            Self::Saturated => f.write_str("saturation"),
+        }
     }
 }
 
 /// One measurement of a variant.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// At the fixed rate.
-    pub fixed: Cost,
-    /// Requests that were due in this time.
-    pub due: u64,
-    /// Latency at the fixed rate in seconds: median, 99th percentile.
-    pub latency: [f64; 2],
-    /// At the same rate with requests in bunches. A server that serves one after the other does
-    /// not pay for falling asleep and waking up, so what tracing adds weighs most.
-    pub bunched: Cost,
-    /// At saturation.
-    pub saturated: Cost,
-    /// Requests a second at saturation.
-    pub rate: f64,
-    /// The agent's resident memory in bytes: at its start, after both loads.
+    /// With what.
+    pub variant: Variant,
+    /// By demand.
+    pub costs: Vec<Cost>,
+    /// The server's instructions per request at [`Demand::HALF`], where they are counted.
+    pub instructions: Option<f64>,
+    /// The agent's resident memory in bytes: at its start, after all loads.
     pub resident: Option<[u64; 2]>,
     /// Kernel programs of others on hooks like these.
     pub strangers: usize,
@@ -138,6 +153,8 @@ pub struct Bench {
     pub connections: usize,
     /// How long each lasts.
     pub load: Duration,
+    /// Whether instructions are counted.
+    pub counts: bool,
 }
 
 impl Bench {
@@ -154,6 +171,7 @@ impl Bench {
             loads: AtomicU64::new(0),
             connections,
             load,
+            counts: false,
         })
     }
 
@@ -164,18 +182,29 @@ impl Bench {
     ///
     /// # Errors
     /// When anything does not work.
-    pub fn capacity(&self, workload: Workload, server: &Server) -> Result<f64> {
-        let saturate =
-            || wrk::saturate(server.address, workload.path(), self.connections, self.load);
+    pub fn capacity(&self, workload: Workload, server: &Server, backend: Backend) -> Result<f64> {
+        let saturate = || {
+            self.saturating(TRIAL)
+                .run(workload, server, workload.path())
+        };
         // Warm: code is compiled, files are cached.
         saturate()?;
-        let agent = self.start_agent()?;
+        let agent = self.start_agent(Variant::Clew(backend))?;
         let saturation = saturate()?;
-        agent.stop()?;
+        agent.context("an agent was asked for")?.stop()?;
         Ok(saturation.rate())
     }
 
-    /// Measures a server in a variant.
+    fn saturating(&self, commands: u64) -> Saturating<'_> {
+        Saturating {
+            connections: self.connections,
+            lasting: self.load,
+            commands,
+            directory: self.directory.path(),
+        }
+    }
+
+    /// Measures a server in a variant, with each of the demands.
     ///
     /// # Errors
     /// When anything in it does not work.
@@ -184,58 +213,73 @@ impl Bench {
         variant: Variant,
         workload: Workload,
         server: &Server,
-        rate: f64,
+        capacity: f64,
+        demands: &[Demand],
     ) -> Result<Cell> {
         // The kernel takes its time to free what the last cell left.
         let gone = Deadline::after(FREED).poll(|| (floor::strangers() == 0).then_some(0));
         let strangers = gone.unwrap_or_else(floor::strangers);
         // Hooks are removed when these are dropped: before the next cell.
         let _floor = match variant {
-            Variant::Floor => Some(Floor::attach(&self.floor)?),
-            Variant::None | Variant::Clew => None,
+            Variant::Floor(backend) => Some(Floor::attach(&self.floor, backend)?),
+            Variant::None | Variant::Clew(_) | Variant::Unexported(_) => None,
         };
-        let agent = match variant {
-            Variant::Clew => Some(self.start_agent()?),
-            Variant::None | Variant::Floor => None,
-        };
-        let resident = |agent: Option<&Agent>| agent.map(Agent::resident).transpose();
-        let at_start = resident(agent.as_ref())?;
+        let agent = self.start_agent(variant)?;
+        let resident = || agent.as_ref().map(Agent::resident).transpose();
+        let at_start = resident()?;
+        let meter = self.meter(variant, workload, server, agent.as_ref());
 
-        let mut load = Load::connect(server.address, self.connections)?;
-        let mut run = |pace, lasting| {
-            let mut outcome = None;
-            let cost = self.cost(workload, server, agent.as_ref(), |path| {
-                let came = load.run(path, pace, lasting)?;
-                let answered = came.answered;
-                outcome = Some(came);
-                Ok(answered)
-            })?;
-            anyhow::Ok((cost, outcome.context("the load did not run")?))
-        };
-        run(Pace::even(rate), WARM_UP)?;
-        let (fixed, outcome) = run(Pace::even(rate), self.load)?;
-        let (bunched, _) = run(Pace::bunched(rate, BUNCHES), self.load)?;
-        let latency = |share| outcome.latency(share).context("no request was answered");
-        // wrk brings connections of its own.
-        drop(load);
-
-        let mut reached = 0.0;
-        let saturated = self.cost(workload, server, agent.as_ref(), |path| {
-            let came = wrk::saturate(server.address, path, self.connections, self.load)?;
-            reached = came.rate();
-            Ok(came.requests)
-        })?;
-        let at_end = resident(agent.as_ref())?;
+        // Whoever traces has met everybody, connections are made, threads started.
+        let mut costs = vec![];
+        let mut instructions = None;
+        let paced = demands
+            .iter()
+            .filter_map(|&demand| Some((demand, demand.pace(capacity)?)));
+        let paced: Vec<(Demand, Pace)> = paced.collect();
+        if let Some(&(demand, pace)) = paced.first() {
+            let connect = || Load::connect(server.address, workload.asked(), self.connections);
+            let mut load = server.enter(connect)?;
+            let mut run = |demand, pace, lasting| {
+                let run = |path: &str| Ok(Came::of(&load.run(path, pace, lasting)?, lasting));
+                meter.cost(demand, run)
+            };
+            run(demand, pace, WARM_UP)?;
+            for (demand, pace) in paced {
+                costs.push(run(demand, pace, self.load)?);
+            }
+            // Not while time is measured: switching counters takes time, with each wake-up.
+            if self.counts
+                && demands.contains(&Demand::HALF)
+                && let Some(pace) = Demand::HALF.pace(capacity)
+            {
+                let mut counter = Instructions::of(&server.family()?)?;
+                let cost = run(Demand::HALF, pace, self.load)?;
+                instructions = Some(counter.read()? as f64 / cost.answered as f64);
+            }
+        }
+        if demands.contains(&Demand::Saturated) {
+            let saturate = |commands| {
+                // The generators bring connections of their own.
+                server.settle()?;
+                meter.cost(Demand::Saturated, |path| {
+                    let came = self.saturating(commands).run(workload, server, path)?;
+                    server.settle()?;
+                    Ok(came.into())
+                })
+            };
+            if costs.is_empty() {
+                saturate(TRIAL)?;
+            }
+            costs.push(saturate((capacity * self.load.as_secs_f64()) as u64)?);
+        }
+        let at_end = resident()?;
         if let Some(agent) = agent {
             agent.stop()?;
         }
         Ok(Cell {
-            fixed,
-            due: outcome.due,
-            latency: [latency(0.5)?, latency(0.99)?],
-            bunched,
-            saturated,
-            rate: reached,
+            variant,
+            costs,
+            instructions,
             resident: at_start.zip(at_end).map(<[u64; 2]>::from),
             strangers,
         })
@@ -249,24 +293,29 @@ impl Bench {
         &self,
         workload: Workload,
         server: &Server,
-        rate: f64,
+        (backend, rate): (Backend, f64),
         lasting: Duration,
         stop: &AtomicBool,
     ) -> Result<Soak> {
-        let agent = self.start_agent()?;
+        let variant = Variant::Clew(backend);
+        let agent = self.start_agent(variant)?;
+        let agent = agent.context("an agent was asked for")?;
         let mut resident = vec![(0.0, agent.resident()?)];
-        let mut load = Load::connect(server.address, self.connections)?;
+        let connect = || Load::connect(server.address, workload.asked(), self.connections);
+        let mut load = server.enter(connect)?;
+        let meter = self.meter(variant, workload, server, Some(&agent));
         let start = Instant::now();
-        let cost = self.cost(workload, server, Some(&agent), |path| {
-            let mut answered = 0;
+        let cost = meter.cost(Demand::HALF, |path| {
+            let mut all = Came::default();
             while start.elapsed() < lasting {
-                answered += load
-                    .run(path, Pace::even(rate), LOOK.min(lasting))?
-                    .answered;
+                let lasting = LOOK.min(lasting);
+                let came = load.run(path, Pace::even(rate), lasting)?;
+                all.due += came.due;
+                all.answered += came.answered;
                 resident.push((start.elapsed().as_secs_f64(), agent.resident()?));
                 ensure!(!stop.load(Ordering::Relaxed), "interrupted");
             }
-            Ok(answered)
+            Ok(all)
         })?;
         agent.stop()?;
         Ok(Soak {
@@ -277,81 +326,33 @@ impl Bench {
         })
     }
 
-    fn start_agent(&self) -> Result<Agent> {
-        Agent::start(
-            &self.agent,
-            &self.receiver.endpoint(),
-            &[],
-            self.directory.path(),
-        )
-    }
-
-    /// A path that no other load requests, so that spans tell which load they belong to.
-    fn path(&self, workload: Workload) -> String {
-        let number = self.loads.fetch_add(1, Ordering::Relaxed);
-        // The last character ends the number: load 1 is no part of load 10.
-        format!("{}load-{number}-", workload.path())
-    }
-
-    /// Runs a load, which returns how many requests were answered.
-    fn cost(
-        &self,
+    fn meter<'a>(
+        &'a self,
+        variant: Variant,
         workload: Workload,
-        server: &Server,
-        agent: Option<&Agent>,
-        load: impl FnOnce(&str) -> Result<u64>,
-    ) -> Result<Cost> {
-        let path = self.path(workload);
-        self.receiver.expect(&path);
-        let before = agent.map(|agent| Ok::<_, anyhow::Error>((agent.drops()?, agent.time()?)));
-        let before = before.transpose()?;
-
-        let start = Instant::now();
-        let (busy, rest) = (cpu::busy(cpu::SERVER)?, cpu::busy(cpu::REST)?);
-        let family = server.family()?;
-        let own = family.time()?;
-        let answered = load(&path)?;
-        let lasted = start.elapsed().as_secs_f64();
-        let own = (family.time()? - own).as_secs_f64();
-        let busy = (cpu::busy(cpu::SERVER)? - busy).as_secs_f64();
-        let rest = (cpu::busy(cpu::REST)? - rest).as_secs_f64();
-        if answered == 0 {
-            bail!("the server answered nothing");
-        }
-
-        let agent = match (agent, before) {
-            (Some(agent), Some((drops, time))) => {
-                let spans = self.all_exported(answered);
-                Some(AgentCost {
-                    time: agent.time()?.saturating_sub(time).as_secs_f64(),
-                    spans,
-                    drops: agent::added(&drops, &agent.drops()?),
-                })
-            }
-            _ => None,
-        };
-        Ok(Cost {
-            answered,
-            server: own,
-            // Both are counted at different moments and with different precision.
-            disturbance: ((busy - own) / lasted).max(0.0),
-            rest: rest / lasted,
+        server: &'a Server,
+        agent: Option<&'a Agent>,
+    ) -> Meter<'a> {
+        Meter {
+            receiver: &self.receiver,
+            loads: &self.loads,
+            workload,
+            server,
+            variant,
             agent,
-        })
+        }
     }
 
-    /// Waits for the spans of both sides of all requests, until no more come.
-    fn all_exported(&self, answered: u64) -> Spans {
-        let mut seen = (self.receiver.spans(), Instant::now());
-        let mut settled = || {
-            let spans = self.receiver.spans();
-            if spans != seen.0 {
-                seen = (spans, Instant::now());
-            }
-            let complete = spans.server >= answered && spans.client >= answered;
-            (complete || seen.1.elapsed() > EXPORT).then_some(spans)
+    /// The agent of a variant, if that has one.
+    fn start_agent(&self, variant: Variant) -> Result<Option<Agent>> {
+        const UNEXPORTED: [&str; 2] = ["--sampler", "parentbased_always_off"];
+        let (backend, more) = match variant {
+            Variant::None | Variant::Floor(_) => return Ok(None),
+            Variant::Clew(backend) => (backend, &[][..]),
+            Variant::Unexported(backend) => (backend, &UNEXPORTED[..]),
         };
-        let settled = Deadline::after(EXPORT_ALL).poll(&mut settled);
-        settled.unwrap_or_else(|| self.receiver.spans())
+        let arguments = [&["--backend", backend.name()], more].concat();
+        let endpoint = self.receiver.endpoint();
+        Agent::start(&self.agent, &endpoint, &arguments, self.directory.path()).map(Some)
     }
 }

@@ -119,6 +119,15 @@ impl Family {
         self.0.iter().copied()
     }
 
+    /// The threads that they have now.
+    pub fn threads(&self) -> Vec<i32> {
+        let of = |pid: &Pid| fs::read_dir(format!("/proc/{pid}/task"));
+        let tasks = self.0.iter().filter_map(|pid| of(pid).ok()).flatten();
+        tasks
+            .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
     /// Whether the command line of one has this word in it.
     pub fn has(&self, word: &str) -> bool {
         let line = |pid: &Pid| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -12,18 +12,18 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use memchr::memmem;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::asked::Asked;
 use super::cpu::Ahead;
 use super::statistics::quantile;
 
 /// After the last request was due, for the last answers.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest response head that is understood.
+/// The most of an answer that is kept to find out how long it is.
 const HEAD_MAX: usize = 16 << 10;
 
 /// When requests are due.
@@ -61,6 +61,7 @@ impl Pace {
 
 /// Connections to a server.
 pub struct Load {
+    asked: Asked,
     connections: Vec<Connection>,
     buffer: Vec<u8>,
 }
@@ -88,33 +89,49 @@ impl Load {
     ///
     /// # Errors
     /// When the server does not accept.
-    pub fn connect(server: SocketAddr, connections: usize) -> Result<Self> {
-        let connect = || -> Result<Connection> {
+    pub fn connect(server: SocketAddr, asked: Asked, connections: usize) -> Result<Self> {
+        // More than any answer here, so that each is one read.
+        let mut buffer = vec![0; 256 << 10];
+        let mut connect = || -> Result<Connection> {
             let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
             stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            Ok(Connection {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            let mut connection = Connection {
                 stream,
+                asked,
                 open: None,
                 head: Vec::new(),
                 missing: None,
-            })
+            };
+            for greeting in asked.greeting() {
+                let begin = Instant::now();
+                connection.send(&greeting, begin)?;
+                while connection.receive(&mut buffer)?.is_none() {
+                    ensure!(
+                        begin.elapsed() < PATIENCE,
+                        "no answer to what a connection begins with"
+                    );
+                }
+            }
+            connection.stream.set_nonblocking(true)?;
+            Ok(connection)
         };
         let connections: Result<Vec<Connection>> = (0..connections).map(|_| connect()).collect();
         Ok(Self {
+            asked,
             connections: connections.with_context(|| format!("connecting to {server}"))?,
-            // More than any answer here, so that each is one read.
-            buffer: vec![0; 256 << 10],
+            buffer,
         })
     }
 
-    /// Requests `path` at a pace for a time, and waits for the last answers.
+    /// Sends requests at a pace for a time (HTTP's for `path`), and waits for the last answers.
     ///
     /// # Errors
-    /// When the server closes a connection, or answers anything but 200 with a `Content-Length`.
+    /// When the server closes a connection, or does not answer with a success.
     pub fn run(&mut self, path: &str, pace: Pace, lasting: Duration) -> Result<Outcome> {
         ensure!(pace.rate > 0.0, "no load: {pace:?}");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let requests = self.asked.requests(path);
+        let mut next = requests.iter().cycle();
         let total = (pace.rate * lasting.as_secs_f64()) as u64;
         let mut latencies = Vec::with_capacity(usize::try_from(total)?);
         let mut sent = 0;
@@ -129,7 +146,8 @@ impl Load {
                 if sent == total || due(sent) > now {
                     break;
                 }
-                connection.send(request.as_bytes(), due(sent))?;
+                let request = next.next().context("nothing to ask")?;
+                connection.send(request, due(sent))?;
                 sent += 1;
             }
             let open = self.connections.iter().any(|c| c.open.is_some());
@@ -179,11 +197,12 @@ impl Load {
 
 struct Connection {
     stream: TcpStream,
+    asked: Asked,
     /// When the request that is not yet answered was due.
     open: Option<Instant>,
-    /// The head of its answer, as far as it has come.
+    /// Its answer as far as it has come, while its length is not known.
     head: Vec<u8>,
-    /// How much of its body has not; `None` within the head.
+    /// How much of it has not come, once that is known.
     missing: Option<usize>,
 }
 
@@ -206,7 +225,7 @@ impl Connection {
         };
         let missing = match self.missing {
             Some(missing) => missing.checked_sub(length),
-            None => match self.body(&buffer[..length])? {
+            None => match self.length(&buffer[..length])? {
                 Some((all, come)) => all.checked_sub(come),
                 None => return Ok(None),
             },
@@ -223,36 +242,16 @@ impl Connection {
         ))
     }
 
-    /// Adds to the head; once that is complete, the body's length and what has come of it.
-    fn body(&mut self, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+    /// The answer's length with these bytes, once it is known, and what has come of it.
+    fn length(&mut self, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
         let before = self.head.len();
         let room = (HEAD_MAX - before).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
-        let Some(end) = memmem::find(&self.head, b"\r\n\r\n") else {
-            ensure!(
-                self.head.len() < HEAD_MAX,
-                "a response head of more than {HEAD_MAX} bytes"
-            );
-            return Ok(None);
-        };
-        let length = body_length(&self.head[..end + 2])?;
-        Ok(Some((length, before + bytes.len() - (end + 4))))
+        let length = self.asked.answer(&self.head)?;
+        ensure!(
+            length.is_some() || self.head.len() < HEAD_MAX,
+            "an answer whose length is not known after {HEAD_MAX} bytes"
+        );
+        Ok(length.map(|length| (length, before + bytes.len())))
     }
-}
-
-/// What the head of a response says about its body.
-fn body_length(head: &[u8]) -> Result<usize> {
-    let head = std::str::from_utf8(head).context("a response head that is not ASCII")?;
-    let (status, fields) = head.split_once("\r\n").unwrap_or((head, ""));
-    ensure!(
-        status.split(' ').nth(1) == Some("200"),
-        "the server answered: {status}"
-    );
-    let length = fields.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse())?
-            .ok()
-    });
-    length.with_context(|| format!("no Content-Length in: {head}"))
 }

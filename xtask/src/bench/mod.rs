@@ -3,14 +3,16 @@
 
 pub mod again;
 pub mod agent;
+mod asked;
 mod cell;
+mod cost;
 mod cpu;
-mod databases;
 pub mod document;
 mod fidelity;
 mod floor;
 mod harm;
 mod hosts;
+mod instructions;
 mod load;
 pub mod machine;
 mod micro;
@@ -19,8 +21,10 @@ mod overhead;
 mod protocols;
 pub mod receiver;
 mod report;
+mod saturate;
 mod start;
 pub mod statistics;
+mod tables;
 mod verifier;
 mod workload;
 mod wrk;
@@ -31,8 +35,9 @@ use clap::Subcommand;
 /// What can be measured.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// What servers pay for being traced, and what the agent takes: without Clew, with empty
-    /// programs on the same hooks, and with Clew, in turn. Needs two processors and root.
+    /// What servers and databases pay for being traced, and what the agent takes: without Clew, with
+    /// empty programs on the same hooks, and with Clew, in turn. About a quarter of an hour. Needs two
+    /// processors and root.
     Overhead(overhead::Options),
     /// Whether the parents are right: real services whose truth is known, at one to many requests at
     /// a time, on one host and on several, beside what simple ways would give. Needs root.
@@ -43,9 +48,6 @@ pub enum Bench {
     /// Whether sending contexts along harms anybody: throughput, latency, failed requests and resets,
     /// in each way and without Clew, in turn. Needs two processors and root.
     Harm(harm::Options),
-    /// What Redis and PostgreSQL pay for being traced: without Clew, with empty programs on the same
-    /// hooks, and with Clew, in turn. Needs two processors and root.
-    Databases(databases::Options),
     /// What it costs to parse an exchange of each protocol, from recordings of real connections.
     Protocols(protocols::Options),
     /// How long the agent takes to come to tracing, and its memory then, also on a host with many
@@ -69,7 +71,6 @@ pub fn bench(bench: &Bench) -> Result<()> {
         Bench::Fidelity(options) => fidelity::fidelity(options),
         Bench::Hosts(options) => hosts::hosts(options),
         Bench::Harm(options) => harm::harm(options),
-        Bench::Databases(options) => databases::databases(options),
         Bench::Protocols(options) => protocols::protocols(options),
         Bench::Start(options) => start::start(options),
         Bench::Verifier(options) => verifier::verifier(options),
