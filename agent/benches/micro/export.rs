@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use clew::export::convert;
+use clew::export::encode::Encoder;
 use clew::model::{Attribute, ExportSpan, Resource};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use prost::Message as _;
 
 use super::ingest;
 
@@ -45,7 +45,7 @@ fn to_messages(bencher: Bencher<'_, '_>) {
 /// A batch as bytes.
 #[divan::bench]
 fn to_bytes(bencher: Bencher<'_, '_>) {
-    let batch = batch();
+    let (batch, mut encoder) = (batch(), Encoder::default());
     let bencher = bencher.counter(ItemsCount::new(BATCH));
-    bencher.bench_local(|| convert::request(&batch).encode_to_vec());
+    bencher.bench_local(|| encoder.request(&batch));
 }

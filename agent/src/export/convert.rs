@@ -12,59 +12,176 @@ use opentelemetry_proto::tonic::trace::v1::{
 };
 
 use crate::model::{
-    Attribute, Evidence, ExportSpan, Link, NoParent, Parent, Resource, SpanKind, SpanStatus, Value,
+    Evidence, ExportSpan, Link, NoParent, Parent, Resource, SpanKind, SpanStatus, Value,
 };
 
-/// One request for all spans, grouped by resource (by its identity: one per process).
+/// One request for all spans, grouped by resource.
 #[must_use]
 pub fn request(spans: &[ExportSpan]) -> ExportTraceServiceRequest {
-    // A batch holds few resources: a search by pointer, newest first, beats a map.
-    let mut groups: Vec<(*const Resource, ResourceSpans)> = Vec::new();
-    for span in spans {
-        let key = Arc::as_ptr(&span.resource);
-        let at = groups.iter().rposition(|(other, _)| *other == key);
-        let at = at.unwrap_or_else(|| {
-            groups.push((key, group(&span.resource)));
-            groups.len() - 1
-        });
-        groups[at].1.scope_spans[0].spans.push(convert(span));
-    }
-    ExportTraceServiceRequest {
-        resource_spans: groups.into_iter().map(|(_, group)| group).collect(),
-    }
-}
-
-fn group(resource: &Resource) -> ResourceSpans {
-    ResourceSpans {
-        resource: Some(OtlpResource {
-            attributes: resource.attributes.iter().map(attribute).collect(),
-            ..OtlpResource::default()
-        }),
+    let message = |source: &&ExportSpan| {
+        let mut message = OtlpSpan::default();
+        fill(&mut message, source, &mut Texts::default());
+        message
+    };
+    let group = |(from, spans): (&Arc<Resource>, Vec<&ExportSpan>)| ResourceSpans {
+        resource: Some(resource(from)),
         scope_spans: vec![ScopeSpans {
-            scope: Some(InstrumentationScope {
-                name: "clew".to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..InstrumentationScope::default()
-            }),
-            ..ScopeSpans::default()
+            spans: spans.iter().map(message).collect(),
+            ..scope_spans()
         }],
         ..ResourceSpans::default()
+    };
+    ExportTraceServiceRequest {
+        resource_spans: by_resource(spans).into_iter().map(group).collect(),
     }
 }
 
-fn convert(source: &ExportSpan) -> OtlpSpan {
+/// Spans with the same resource (by its identity: one per process), in the order of the first of each.
+pub(super) fn by_resource(spans: &[ExportSpan]) -> Vec<(&Arc<Resource>, Vec<&ExportSpan>)> {
+    let mut groups: Vec<(&Arc<Resource>, Vec<&ExportSpan>)> = Vec::new();
+    for span in spans {
+        // A batch holds few resources: a search, newest first, beats a map.
+        let same = |group: &(&Arc<_>, _)| Arc::ptr_eq(group.0, &span.resource);
+        let at = groups.iter().rposition(same).unwrap_or_else(|| {
+            groups.push((&span.resource, Vec::new()));
+            groups.len() - 1
+        });
+        groups[at].1.push(span);
+    }
+    groups
+}
+
+/// A process, container and host.
+pub(super) fn resource(from: &Resource) -> OtlpResource {
+    let mut resource = OtlpResource::default();
+    let mut texts = Texts::default();
+    let mut to = Attributes::over(&mut resource.attributes, &mut texts);
+    for attribute in &from.attributes {
+        to.add(&attribute.key, &attribute.value);
+    }
+    resource
+}
+
+/// Without spans so far.
+pub(super) fn scope_spans() -> ScopeSpans {
+    ScopeSpans {
+        scope: Some(InstrumentationScope {
+            name: "clew".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        }),
+        ..ScopeSpans::default()
+    }
+}
+
+/// Strings that no message needs any more, for the next that needs one.
+#[derive(Default)]
+pub(super) struct Texts(Vec<String>);
+
+impl Texts {
+    /// Strings kept: more than the attributes of most spans take.
+    const MOST: usize = 128;
+    /// The room of a string that is kept, in bytes.
+    const LONGEST: usize = 1024;
+
+    fn get(&mut self) -> String {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn keep(&mut self, text: String) {
+        if self.0.len() < Self::MOST && text.capacity() <= Self::LONGEST {
+            self.0.push(text);
+        }
+    }
+
+    fn keep_of(&mut self, value: Option<any_value::Value>) {
+        if let Some(any_value::Value::StringValue(text)) = value {
+            self.keep(text);
+        }
+    }
+
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(String::capacity).sum()
+    }
+}
+
+/// A message's attributes, written over those that it had.
+struct Attributes<'m> {
+    list: &'m mut Vec<KeyValue>,
+    written: usize,
+    texts: &'m mut Texts,
+}
+
+impl<'m> Attributes<'m> {
+    const fn over(list: &'m mut Vec<KeyValue>, texts: &'m mut Texts) -> Self {
+        Self {
+            list,
+            written: 0,
+            texts,
+        }
+    }
+
+    fn add(&mut self, key: &str, value: &Value) {
+        use any_value::Value as Any;
+        if self.written == self.list.len() {
+            self.list.push(KeyValue {
+                key: self.texts.get(),
+                ..KeyValue::default()
+            });
+        }
+        let attribute = &mut self.list[self.written];
+        self.written += 1;
+        set_text(&mut attribute.key, key);
+        let old = &mut attribute.value.get_or_insert_default().value;
+        let new = match (&mut *old, value) {
+            (Some(Any::StringValue(old)), Value::Text(text)) => return set_text(old, text),
+            (_, Value::Text(text)) => {
+                let mut new = self.texts.get();
+                set_text(&mut new, text);
+                Any::StringValue(new)
+            }
+            (_, Value::Integer(number)) => Any::IntValue(*number),
+            (_, Value::Bool(truth)) => Any::BoolValue(*truth),
+            (_, Value::Texts(list)) => Any::ArrayValue(ArrayValue {
+                values: list
+                    .iter()
+                    .map(|text| AnyValue {
+                        value: Some(Any::StringValue(text.clone())),
+                    })
+                    .collect(),
+            }),
+        };
+        self.texts.keep_of(old.replace(new));
+    }
+
+    /// What the message had beyond those that were written goes.
+    fn end(self) {
+        for attribute in self.list.drain(self.written..) {
+            self.texts.keep(attribute.key);
+            self.texts
+                .keep_of(attribute.value.and_then(|value| value.value));
+        }
+    }
+}
+
+/// Makes a message of a span. What it held before is overwritten, and its memory used again.
+pub(super) fn fill(message: &mut OtlpSpan, source: &ExportSpan, texts: &mut Texts) {
     let from = &source.span;
-    let mut attributes = Vec::with_capacity(from.attributes.len() + 2);
-    attributes.extend(from.attributes.iter().map(attribute));
+    let mut to = Attributes::over(&mut message.attributes, texts);
+    for attribute in &from.attributes {
+        to.add(&attribute.key, &attribute.value);
+    }
     // Whether the parent lies in another process is known for a header and an option; a thread's parent and the
     // timing one are of this process; a socket's is the span at the other end, of another process
     // in all but odd cases (a process that calls itself).
     let mut flags = u32::from(from.flags.0) | SpanFlags::ContextHasIsRemoteMask as u32;
-    let mut parent_span_id = Vec::new();
+    message.parent_span_id.clear();
     match from.parent {
         Parent::Span { id, evidence } => {
-            parent_span_id = id.0.to_be_bytes().to_vec();
-            attributes.push(text("clew.parent.evidence", evidence.label()));
+            message.parent_span_id.extend(id.0.to_be_bytes());
+            to.add("clew.parent.evidence", &evidence.label().into());
             if matches!(
                 evidence,
                 Evidence::Header | Evidence::TcpOption | Evidence::Socket
@@ -74,41 +191,50 @@ fn convert(source: &ExportSpan) -> OtlpSpan {
         }
         // Nothing is missing before a root.
         Parent::None(NoParent::Root) => {}
-        Parent::None(reason) => attributes.push(text("clew.parent.none", reason.label())),
+        Parent::None(reason) => to.add("clew.parent.none", &reason.label().into()),
     }
     if !from.notes.is_empty() {
         let notes = from.notes.iter().map(|note| (*note).to_owned()).collect();
-        attributes.push(attribute(&Attribute::new(
-            "clew.notes",
-            Value::Texts(notes),
-        )));
+        to.add("clew.notes", &Value::Texts(notes));
     }
-    OtlpSpan {
-        trace_id: from.trace_id.0.to_be_bytes().to_vec(),
-        span_id: from.span_id.0.to_be_bytes().to_vec(),
-        trace_state: from.state.as_deref().unwrap_or_default().to_owned(),
-        parent_span_id,
-        flags,
-        name: from.name.to_string(),
-        kind: match from.kind {
-            SpanKind::Server => span::SpanKind::Server,
-            SpanKind::Client => span::SpanKind::Client,
-            SpanKind::Producer => span::SpanKind::Producer,
-            SpanKind::Consumer => span::SpanKind::Consumer,
-        } as i32,
-        start_time_unix_nano: source.start_unix_nanos,
-        end_time_unix_nano: source.end_unix_nanos,
-        attributes,
-        links: from.links.iter().map(link).collect(),
-        status: match from.status {
-            SpanStatus::Unset => None,
-            SpanStatus::Error => Some(Status {
-                code: status::StatusCode::Error as i32,
-                ..Status::default()
-            }),
-        },
-        ..OtlpSpan::default()
+    to.end();
+    set_bytes(&mut message.trace_id, &from.trace_id.0.to_be_bytes());
+    set_bytes(&mut message.span_id, &from.span_id.0.to_be_bytes());
+    set_text(
+        &mut message.trace_state,
+        from.state.as_deref().unwrap_or_default(),
+    );
+    message.flags = flags;
+    set_text(&mut message.name, &from.name);
+    message.kind = match from.kind {
+        SpanKind::Server => span::SpanKind::Server,
+        SpanKind::Client => span::SpanKind::Client,
+        SpanKind::Producer => span::SpanKind::Producer,
+        SpanKind::Consumer => span::SpanKind::Consumer,
+    } as i32;
+    message.start_time_unix_nano = source.start_unix_nanos;
+    message.end_time_unix_nano = source.end_unix_nanos;
+    message.links = from.links.iter().map(link).collect();
+    message.status = match from.status {
+        SpanStatus::Unset => None,
+        SpanStatus::Error => Some(Status {
+            code: status::StatusCode::Error as i32,
+            ..Status::default()
+        }),
+    };
+}
+
+fn set_bytes(field: &mut Vec<u8>, to: &[u8]) {
+    field.clear();
+    field.extend_from_slice(to);
+}
+
+fn set_text(field: &mut String, to: &str) {
+    if field.capacity() > Texts::LONGEST {
+        *field = String::new();
     }
+    field.clear();
+    field.push_str(to);
 }
 
 fn link(link: &Link) -> span::Link {
@@ -121,36 +247,6 @@ fn link(link: &Link) -> span::Link {
             | SpanFlags::ContextIsRemoteMask as u32,
         ..span::Link::default()
     }
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    key_value(key, any_value::Value::StringValue(value.to_owned()))
-}
-
-fn key_value(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
-}
-
-fn attribute(attribute: &Attribute) -> KeyValue {
-    use any_value::Value as Any;
-    let value = match &attribute.value {
-        Value::Text(text) => Any::StringValue(text.to_string()),
-        Value::Integer(number) => Any::IntValue(*number),
-        Value::Bool(truth) => Any::BoolValue(*truth),
-        Value::Texts(texts) => Any::ArrayValue(ArrayValue {
-            values: texts
-                .iter()
-                .map(|text| AnyValue {
-                    value: Some(Any::StringValue(text.clone())),
-                })
-                .collect(),
-        }),
-    };
-    key_value(&attribute.key, value)
 }
 
 #[cfg(test)]

@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, trace_service_client::TraceServiceClient,
-};
-use tonic::codec::CompressionEncoding;
+use bytes::{BufMut, Bytes};
+use hyper::http::uri::PathAndQuery;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use tonic::client;
+use tonic::codec::{Codec, CompressionEncoding, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status};
+use tonic_prost::ProstDecoder;
 use tonic_types::StatusExt;
 
 use super::http::{headers, read};
 use super::retry::Outcome;
 use super::{Compression, ExportError, OtlpConfig};
 
+/// `TraceService.Export` of the OTLP specification.
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
 /// A receiver reached by gRPC; connects when first used, and again when the connection is lost.
 pub(super) struct Grpc {
-    client: TraceServiceClient<Channel>,
+    client: client::Grpc<Channel>,
     metadata: MetadataMap,
 }
 
@@ -42,7 +47,7 @@ impl Grpc {
             }
             _ => return Err(unusable("its scheme must be http or https".to_owned())),
         }
-        let mut client = TraceServiceClient::new(endpoint.connect_lazy());
+        let mut client = client::Grpc::new(endpoint.connect_lazy());
         let encoding = match config.compression {
             Compression::None => None,
             Compression::Gzip => Some(CompressionEncoding::Gzip),
@@ -57,13 +62,52 @@ impl Grpc {
         })
     }
 
-    pub(super) async fn send(&self, request: ExportTraceServiceRequest) -> Outcome {
-        let mut request = Request::new(request);
-        *request.metadata_mut() = self.metadata.clone();
-        match self.client.clone().export(request).await {
-            Ok(response) => super::otlp::accepted(response.into_inner()),
+    pub(super) async fn send(&self, request: Vec<u8>) -> Outcome {
+        match self.export(request.into()).await {
+            Ok(response) => super::otlp::accepted(response),
             Err(status) => classify(&status),
         }
+    }
+
+    async fn export(&self, request: Bytes) -> Result<ExportTraceServiceResponse, Status> {
+        let mut request = Request::new(request);
+        *request.metadata_mut() = self.metadata.clone();
+        let mut client = self.client.clone();
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        let path = PathAndQuery::from_static(EXPORT);
+        let response = client.unary(request, path, Encoded).await?;
+        Ok(response.into_inner())
+    }
+}
+
+/// Requests that are encoded already ([`super::encode`]).
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = ExportTraceServiceResponse;
+    type Encoder = Self;
+    type Decoder = ProstDecoder<ExportTraceServiceResponse>;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstDecoder::default()
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, request: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(request);
+        Ok(())
     }
 }
 

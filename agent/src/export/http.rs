@@ -16,9 +16,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -88,12 +86,12 @@ impl Http {
         })
     }
 
-    pub(super) async fn send(&self, request: &ExportTraceServiceRequest) -> Outcome {
+    pub(super) async fn send(&self, request: Vec<u8>) -> Outcome {
         let retry = |reason: String| Outcome::Retry {
             after: None,
             reason,
         };
-        let body = match compress(request.encode_to_vec(), self.compression) {
+        let body = match compress(request, self.compression) {
             Ok(body) => body,
             Err(error) => {
                 let reason = format!("the request could not be compressed: {error}");

@@ -6,6 +6,7 @@
 mod config;
 mod console;
 pub mod convert;
+pub mod encode;
 mod grpc;
 mod http;
 mod json;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use tracing::{error, info, warn};
 
+use super::encode::Encoder;
 use super::grpc::Grpc;
 use super::http::Http;
 use super::queue::Queue;
 use super::retry::{Backoff, Outcome};
-use super::{ExportError, OtlpConfig, Protocol, convert};
+use super::{ExportError, OtlpConfig, Protocol};
 use crate::metrics::{Count, Drop, Metrics};
-use crate::model::ExportSpan;
 
 /// Between two log lines about the same trouble.
 const LOG_EVERY: Duration = Duration::from_secs(30);
@@ -43,12 +43,11 @@ impl Client {
         })
     }
 
-    async fn send(&self, spans: &[ExportSpan]) -> Outcome {
-        let request = convert::request(spans);
+    async fn send(&self, request: Vec<u8>) -> Outcome {
         let attempt = async {
             match &self.transport {
                 Transport::Grpc(grpc) => grpc.send(request).await,
-                Transport::Http(http) => http.send(&request).await,
+                Transport::Http(http) => http.send(request).await,
             }
         };
         match tokio::time::timeout(self.timeout, attempt).await {
@@ -72,6 +71,7 @@ pub(super) fn accepted(response: ExportTraceServiceResponse) -> Outcome {
 
 /// Sends until the queue is closed and drained, or the time to leave has come.
 pub(super) async fn run(client: &Client, queue: &Queue, delay: Duration, metrics: &Metrics) {
+    let mut encoder = Encoder::default();
     let mut backoff = Backoff::new();
     let mut logs = Logs::default();
     loop {
@@ -84,7 +84,7 @@ pub(super) async fn run(client: &Client, queue: &Queue, delay: Duration, metrics
         }
         metrics.count(Count::ExportRequests, 1);
         let outcome = tokio::select! {
-            outcome = client.send(&spans) => outcome,
+            outcome = client.send(encoder.request(&spans)) => outcome,
             () = queue.must_leave() => {
                 metrics.drop(Drop::Shutdown, spans.len() as u64);
                 queue.abandon();
