@@ -16,6 +16,8 @@ on_each_backend!(
     none_but_what_callers_keep,
     all_but_what_callers_drop,
     decided_by_the_id_alone,
+    all_whatever_callers_say,
+    none_whatever_callers_say,
 );
 
 const PORTS: [u16; 2] = [8001, 8002];
@@ -36,7 +38,10 @@ struct Scene {
 
 impl Scene {
     fn new(test: &str, backend: Backend, sampler: &str, ratio: &str) -> Option<Self> {
-        let arguments = ["--sampler", sampler, "--sampling-ratio", ratio];
+        let mut arguments = vec!["--sampler", sampler];
+        if !ratio.is_empty() {
+            arguments.extend(["--sampling-ratio", ratio]);
+        }
         let stage = Stage::own(test, backend, &[Need::Python, CURL], &arguments)?;
         let services = PORTS.map(|port| Runtime::Python.start(&stage, port).unwrap());
         let [first, second] = PORTS.map(|port| Call::to(&format!("http://127.0.0.1:{port}")));
@@ -206,4 +211,28 @@ fn decided_by_the_id_alone(backend: Backend) {
     let told = Deadline::after(Stage::SOON).poll(|| (said() > 0).then_some(()));
     assert_eq!(told, Some(()), "{}", stage.agent().log());
     assert_eq!(said(), 1);
+}
+
+fn all_whatever_callers_say(backend: Backend) {
+    let Some(scene) = Scene::new("always", backend, "always_on", "") else {
+        return;
+    };
+    for flags in ["00", "01"] {
+        let context = format!("00-{TRACE}-{PARENT}-{flags}");
+        let request = scene.curl(&format!("flags-{flags}"), &context, "vendor=1");
+        let spans = scene.stage.spans_of_request(&request.hops[0].request, 4);
+        assert_eq!(spans.len(), 4, "{flags}: {spans:#?}");
+    }
+}
+
+fn none_whatever_callers_say(backend: Backend) {
+    let Some(scene) = Scene::new("never", backend, "always_off", "") else {
+        return;
+    };
+    let context = format!("00-{TRACE}-{PARENT}-01");
+    let request = scene.curl("flags", &context, "vendor=1");
+    let dropped = Deadline::after(Stage::SOON).poll(|| (scene.unsampled() >= 4.0).then_some(()));
+    assert_eq!(dropped, Some(()), "{}", scene.stage.agent().log());
+    let name = &request.hops[0].request;
+    assert_eq!(scene.stage.spans_of_request(name, 0).len(), 0);
 }
