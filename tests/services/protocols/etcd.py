@@ -37,15 +37,11 @@ def message(*fields):
 def log(method, began, status="OK", **attributes):
     attributes = {"rpc.system.name": "grpc", "rpc.method": method, **attributes}
     attributes["rpc.response.status_code"] = status
-    if status == "CANCELLED":
-        # The client's own word: it is not on the wire.
-        del attributes["rpc.response.status_code"]
-        attributes["error.type"] = "cancelled"
     line = {
         "name": method,
         "kind": "client",
         "error": status != "OK",
-        "server_error": status in BLAMED or status == "CANCELLED",
+        "server_error": status in BLAMED,
         "attributes": attributes,
         "ms": (time.monotonic() - began) * 1000,
     }
