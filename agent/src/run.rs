@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -269,13 +269,22 @@ fn kernel_config(config: &Config) -> KernelConfig {
         max_connections: bounded(config.limits.connections),
         trial: false,
         sampler: config.sampling.sampler(),
-        option: if config.propagate.contains(&config::Propagate::TcpOption) {
-            kernel::cgroups(&config.scope.include.cgroups)
-        } else {
-            Vec::new()
-        },
+        option: option_cgroups(config),
         headers: headers_config(&config.propagation),
     }
+}
+
+/// The cgroups whose sockets send contexts in TCP options.
+fn option_cgroups(config: &Config) -> Vec<PathBuf> {
+    if !config.propagate.contains(&config::Propagate::TcpOption) {
+        return Vec::new();
+    }
+    kernel::cgroups(&config.scope.include.cgroups).unwrap_or_else(|| {
+        warn!(
+            "no cgroup v2 tree is mounted; lost: contexts in TCP options (`clew doctor` says what to do)"
+        );
+        Vec::new()
+    })
 }
 
 fn headers_config(propagation: &Propagation) -> Option<HeadersConfig> {

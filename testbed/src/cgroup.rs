@@ -142,7 +142,10 @@ fn remove_stale() {
 
 /// Where the cgroup v2 tree is mounted (proc_pid_mounts(5)): hybrid systems have it in another place
 /// than `/sys/fs/cgroup`.
-fn root() -> Result<String> {
+///
+/// # Errors
+/// Where none is.
+pub fn root() -> Result<String> {
     let mounts = std::fs::read_to_string("/proc/mounts").context("reading /proc/mounts")?;
     mounts
         .lines()

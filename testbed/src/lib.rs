@@ -19,10 +19,10 @@ mod process;
 mod tap;
 mod unprivileged;
 
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, root as cgroup_root};
 pub use deadline::{Deadline, slowness};
 pub use impairment::Impairment;
-pub use machine::{Machine, kernel_image, shell_line};
+pub use machine::{Cgroups, Machine, kernel_image, shell_line};
 pub use namespace::Namespace;
 pub use network::{Host, Network};
 pub use node::{Node, Pod};

@@ -25,6 +25,22 @@ pub struct Machine<'a> {
     pub within: Duration,
     /// Where its network interface `eth0` is plugged in; without one it has only loopback.
     pub tap: Option<&'a Tap>,
+    /// Which cgroup trees are mounted.
+    pub cgroups: Cgroups,
+    /// Whether its kernel is locked down for integrity, as under Secure Boot (kernel_lockdown(7)).
+    pub locked_down: bool,
+}
+
+/// Versions of cgroups, and where their trees are mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cgroups {
+    /// Version 1 alone: below `/sys/fs/cgroup`, a folder for each controller.
+    V1,
+    /// The same, and version 2 at `/sys/fs/cgroup/unified`.
+    Hybrid,
+    /// Version 2 alone, at `/sys/fs/cgroup`.
+    #[default]
+    V2,
 }
 
 impl Machine<'_> {
@@ -44,6 +60,10 @@ impl Machine<'_> {
     /// When an argument is not UTF-8: it crosses to the guest as a line of shell.
     pub fn command(&self, program: &[OsString]) -> Result<Command> {
         let mut script = String::new();
+        if self.cgroups == Cgroups::Hybrid {
+            let unified = "/sys/fs/cgroup/unified";
+            script += &format!("mkdir {unified} && mount -t cgroup2 cgroup2 {unified} && ");
+        }
         if let Some(tap) = self.tap {
             // udev has given the only interface with a device a name by its place on the bus.
             script += "modprobe virtio_net && \
@@ -81,6 +101,13 @@ impl Machine<'_> {
             .args(["--cpus", "2", "--memory", Self::MEMORY])
             // Emulated, mitigations only take time.
             .args(["--append", "mitigations=off"]);
+        if self.cgroups != Cgroups::V2 {
+            // To virtme-ng's init: mount version 1, and not version 2.
+            command.args(["--append", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]);
+        }
+        if self.locked_down {
+            command.args(["--append", "lockdown=integrity"]);
+        }
         if let Some(tap) = self.tap {
             command.arg(format!(
                 "--qemu-opts=-netdev tap,id=eth0,ifname={},script=no,downscript=no \

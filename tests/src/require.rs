@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum Need {
     /// A program on the `PATH`.
     Program(&'static str),
+    /// A mounted tree of cgroups, version 2: contexts leave by programs that are attached to it.
+    CgroupV2,
     /// The Python environment that `cargo xtask setup` makes, with a WSGI server.
     Python,
     /// The OpenTelemetry Collector that `cargo xtask setup` builds.
@@ -54,6 +56,9 @@ pub fn find(need: Need) -> Result<PathBuf, String> {
             .map(|directory| directory.join(name))
             .find(|path| path.is_file())
             .ok_or_else(|| format!("{name} is not installed")),
+        Need::CgroupV2 => clew_testbed::cgroup_root()
+            .map(PathBuf::from)
+            .map_err(|error| error.to_string()),
         Need::Python => from_setup("CLEW_TEST_PYTHON", "target/test-venv/bin/python"),
         Need::Collector => from_setup("CLEW_TEST_COLLECTOR", "target/clew-test-collector"),
         Need::JavaAgent => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::build::{self, Profile};
 use crate::ebpf::{self, Architecture};
@@ -26,6 +26,8 @@ pub struct Options {
     /// With --kernels: another of the agent's backends (socket, fentry, syscall)
     #[arg(long, requires = "kernels", value_name = "BACKEND")]
     backend: Option<String>,
+    #[command(flatten)]
+    variant: vm::Variant,
     /// With --kernels: the tests, by parts of their names [default: some of each kind]
     #[arg(last = true, requires = "kernels", value_name = "FILTER")]
     filters: Vec<String>,
@@ -43,6 +45,17 @@ const ON_KERNELS: [&str; 6] = [
     "all_whatever_callers_say",
 ];
 
+/// What of that is tested on a machine that differs from others in its cgroups or in its kernel's lockdown.
+const ON_VARIANTS: [&str; 7] = [
+    "::curl_and_nginx",
+    "::kept_connections",
+    "::connections_older_than_the_agent",
+    "::a_host_without_cgroup_v2",
+    "::by_cgroup",
+    "::what_arrives",
+    "::segments_of_any_kind",
+];
+
 /// How much slower than this host an emulated machine is at least, for the tests' patience.
 const EMULATED_SLOWNESS: &str = "8";
 
@@ -55,6 +68,10 @@ const KERNEL_SECONDS: &str = "3000";
 /// # Errors
 /// When anything fails.
 pub fn test(options: &Options) -> Result<()> {
+    ensure!(
+        options.kernels.is_some() || !options.variant.is_special(),
+        "--cgroup and --lockdown are of machines: say which with --kernels"
+    );
     setup::setup()?;
     let clew = build::agent(Profile::Release)?;
     if let Some(kernels) = &options.kernels {
@@ -110,6 +127,7 @@ fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
         let mut cargo = cargo_test(options.require);
         cargo.args(["--package", "clew-tests", "--test", "e2e", "--"]);
         match &options.filters[..] {
+            [] if options.variant.is_special() => cargo.args(ON_VARIANTS),
             [] => cargo.args(ON_KERNELS),
             filters => cargo.args(filters),
         };
@@ -118,9 +136,10 @@ fn on_kernels(kernels: &str, clew: &Path, options: &Options) -> Result<()> {
         let wanted = options.backend.as_deref().unwrap_or(kernel.backend());
         skip_others(&mut cargo, &[wanted]);
         let series = kernel.series();
+        let variant = options.variant.arguments();
         cargo.env(
             runner(),
-            format!("{xtask} vm --kernel {series} --timeout {KERNEL_SECONDS} --"),
+            format!("{xtask} vm --kernel {series} {variant} --timeout {KERNEL_SECONDS} --"),
         );
         cargo.env("CLEW_BIN", clew);
         cargo.env("CLEW_TEST_BUILT", "1");

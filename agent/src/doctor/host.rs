@@ -145,7 +145,11 @@ impl Host<'_> {
     }
 
     fn cgroup2(&self) -> Check {
-        let check = Check::works("cgroup2", "find processes' containers and cgroups", "");
+        let check = Check::works(
+            "cgroup2",
+            "pass contexts on; find processes' containers and cgroups",
+            "",
+        );
         let mounts = self.text("proc/self/mountinfo").unwrap_or_default();
         match cgroup2_mount(&mounts) {
             Some(path) => Check {
@@ -155,8 +159,9 @@ impl Host<'_> {
             None => check.but(
                 Status::Missing,
                 "no cgroup2 mount in /proc/self/mountinfo",
-                "containers of processes that end quickly",
-                "mount it: mount -t cgroup2 none /sys/fs/cgroup (or another empty folder)",
+                "contexts in TCP options and in headers; containers of processes that end quickly",
+                "mount it in a folder of its own: mkdir /run/cgroup2; \
+                 mount -t cgroup2 none /run/cgroup2",
             ),
         }
     }

@@ -9,14 +9,20 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
-/// Where systemd mounts it where it is alone.
-const USUAL: &str = "/sys/fs/cgroup";
+use crate::enrich::cgroup2_mount;
 
-/// The directories of cgroups, or of the whole tree where none are named.
+/// Where the tree is mounted, if it is.
+pub(super) fn root() -> Option<PathBuf> {
+    cgroup2_mount(&std::fs::read_to_string("/proc/self/mountinfo").ok()?)
+}
+
+/// The directories of cgroups, or of the whole tree where none are named; `None` where no tree is mounted.
 #[must_use]
-pub fn cgroups(paths: &[String]) -> Vec<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let root = Path::new(mount_point(&mounts).unwrap_or(USUAL));
+pub fn cgroups(paths: &[String]) -> Option<Vec<PathBuf>> {
+    Some(directories(&root()?, paths))
+}
+
+fn directories(root: &Path, paths: &[String]) -> Vec<PathBuf> {
     match paths {
         [] => vec![root.to_owned()],
         paths => paths
@@ -51,29 +57,17 @@ pub(super) fn claim(cgroups: &[PathBuf]) -> Vec<File> {
     claimed
 }
 
-/// The mount point of the first file system of type `cgroup2` (proc_pid_mountinfo(5)).
-fn mount_point(mountinfo: &str) -> Option<&str> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ');
-        (filesystem.split(' ').next() == Some("cgroup2")).then(|| fields.nth(4))?
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::mount_point;
+    use super::*;
 
     #[test]
-    fn the_mount_is_found() {
-        let hybrid = "\
-24 1 0:22 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
-25 24 0:23 / /sys/fs/cgroup/cpu rw,relatime shared:3 - cgroup cgroup rw,cpu
-35 24 0:33 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw";
-        assert_eq!(mount_point(hybrid), Some("/sys/fs/cgroup/unified"));
-        let alone = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
-        assert_eq!(mount_point(alone), Some("/sys/fs/cgroup"));
-        assert_eq!(mount_point("30 23 0:26 / /sys rw - sysfs sysfs rw"), None);
-        assert_eq!(mount_point("cut"), None);
+    fn directories_are_below_the_root() {
+        let root = Path::new("/sys/fs/cgroup/unified");
+        assert_eq!(directories(root, &[]), [root]);
+        assert_eq!(
+            directories(root, &["/".to_owned(), "/a/b".to_owned(), "c".to_owned()]),
+            [root.join(""), root.join("a/b"), root.join("c")]
+        );
     }
 }

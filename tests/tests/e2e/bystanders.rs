@@ -30,7 +30,7 @@ struct Steady {
 }
 
 impl Steady {
-    const NEEDS: &[Need] = &[Held::NEED, Need::Python];
+    const NEEDS: &[Need] = &[Held::NEED, Need::Python, Need::CgroupV2];
 
     fn start(stage: &Stage) -> Self {
         let cgroup = Cgroup::new().unwrap();

@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use clew_tests::{Agent, Backend, require};
+use clew_tests::require::{self, Need};
+use clew_tests::{Agent, Backend};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 
@@ -39,7 +40,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// An agent that inserts headers into this process's requests, for one test at a time.
 fn agent(test: &str, backend: Backend) -> Option<(Agent, MutexGuard<'static, ()>)> {
-    if !require::met(test, &[]) {
+    if !require::met(test, &[Need::CgroupV2]) {
         return None;
     }
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,14 @@
 //! Processes that come and go, and connections that were there before the agent.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
+use std::sync::Arc;
 
 use clew_tests::plan::Hop;
+use clew_tests::require::{self, Need};
 use clew_tests::score::Score;
 use clew_tests::service::{self, CURL, NGINX, Runtime};
 use clew_tests::stage::{lone_hop, with};
@@ -16,6 +20,7 @@ on_each_backend!(
     a_hundred_short_processes,
     a_server_that_forks,
     a_service_that_names_itself,
+    a_host_without_cgroup_v2,
 );
 
 const PORT: u16 = 8080;
@@ -124,4 +129,37 @@ fn a_service_that_names_itself(backend: Backend) {
         let (_, server) = stage.pair(&path);
         assert_eq!(server.service(), "payments", "by {variable}: {server:#?}");
     }
+}
+
+fn a_host_without_cgroup_v2(backend: Backend) {
+    let needs = [CURL, NGINX, Need::Program("unshare")];
+    let Some(stage) = Stage::without_agent("cgroup-v1", backend, &needs) else {
+        return;
+    };
+    // As such a host, the agent sees the tree nowhere.
+    let script = format!(
+        "#!/bin/sh\n\
+         exec unshare --mount sh -c 'umount --lazy --all --types cgroup2; exec \"$0\" \"$@\"' '{}' \"$@\"\n",
+        require::agent().unwrap().display()
+    );
+    let program = stage.directory().join("clew");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["--backend", backend.name(), "--propagate-header=force"];
+    let agent = Agent::start_into(&Arc::default(), &program, &arguments).unwrap();
+    let log = agent.log();
+    for lost in [
+        "no cgroup v2 tree is mounted; lost: contexts in TCP options",
+        "no request gets a header: no cgroup v2 tree is mounted",
+    ] {
+        assert!(log.contains(lost), "{log}");
+    }
+
+    let _nginx = service::nginx(&stage, "nginx", HELLO, PORT).unwrap();
+    let path = stage.path("only");
+    stage.curl(&[&format!("http://127.0.0.1:{PORT}{path}")]);
+    let spans = agent
+        .spans()
+        .wait(Which::Named(&stage.request("")), 2, Stage::SOON);
+    Score::of(&spans, &[lone_hop(&path)]).assert_exact();
 }

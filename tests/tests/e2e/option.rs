@@ -21,7 +21,7 @@ on_each_backend!(
     a_router_that_drops_the_option_in_data,
 );
 
-const NEEDS: &[Need] = &[NFT, Need::Python, Need::Program("ip")];
+const NEEDS: &[Need] = &[NFT, Need::Python, Need::Program("ip"), Need::CgroupV2];
 const PORT: u16 = 8080;
 /// Requests on each connection.
 const REQUESTS: usize = 4;

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use clew_testbed::Cgroup;
+use clew_tests::require::Need;
 use clew_tests::service::{self, CURL, NGINX};
 use clew_tests::stage::with;
 use clew_tests::{Backend, Kind, Stage};
@@ -74,7 +75,7 @@ fn curl_in(cgroup: &Cgroup, stage: &Stage, url: &str) {
 }
 
 fn by_cgroup(backend: Backend) {
-    if !clew_tests::require::met("cgroup", &[CURL, NGINX]) {
+    if !clew_tests::require::met("cgroup", &[CURL, NGINX, Need::CgroupV2]) {
         return;
     }
     let cgroup = Cgroup::new().unwrap();

@@ -88,7 +88,7 @@ fn calls_at_once_and_retries(backend: Backend) {
 /// Two hosts, each a network namespace and a cgroup, with an agent that sees only that. Each sees one
 /// end of the connections between them, and nothing that it sees says more than it knows.
 fn each_host_has_its_agent(backend: Backend) {
-    let needs = [Runtime::NEEDS, &[Need::Program("ip")]].concat();
+    let needs = [Runtime::NEEDS, &[Need::Program("ip"), Need::CgroupV2]].concat();
     let Some(stage) = Stage::shared("small-hosts", backend, &needs) else {
         return;
     };

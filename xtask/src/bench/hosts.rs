@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clew_testbed::{Cgroup, Deadline, Host, Machine, Network, Process, Tap, shell_line};
+use clew_testbed::{Cgroup, Cgroups, Deadline, Host, Machine, Network, Process, Tap, shell_line};
 use clew_tests::plan::{Call, Hop, Request};
 use clew_tests::score::Score;
 use clew_tests::service::{Runtime, python_program};
@@ -187,6 +187,8 @@ impl Hosts {
             kernel: &image,
             within: Duration::from_secs(MACHINE_SECONDS),
             tap: Some(&tap),
+            cgroups: Cgroups::default(),
+            locked_down: false,
         };
         let metrics = SocketAddr::from((other_address, METRICS));
         let script = script(&beside, agent, metrics, arguments)?;

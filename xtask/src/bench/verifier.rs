@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clew_testbed::Machine;
+use clew_testbed::{Cgroups, Machine};
 use serde_json::Value;
 
 use super::document::{self, Table};
@@ -40,6 +40,8 @@ pub fn verifier(options: &Options) -> Result<()> {
             kernel: &kernel.image()?,
             within: MACHINE,
             tap: None,
+            cgroups: Cgroups::default(),
+            locked_down: false,
         };
         let program = [clew.clone().into(), "doctor".into(), "--json".into()];
         println!("asking Linux {}", kernel.series());

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use clew_testbed::{Deadline, Machine, Process, Tap};
+use clap::ValueEnum;
+use clew_testbed::{Cgroups, Deadline, Machine, Process, Tap};
 
 use crate::{command, setup};
 pub use kernels::{Kernel, named};
@@ -23,6 +24,8 @@ pub struct Options {
     /// After this the machine is ended by force, and the exit status is 124
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
+    #[command(flatten)]
+    variant: Variant,
     /// A network namespace (`ip netns add NAME`) to put the machine's `eth0` in
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
@@ -37,6 +40,57 @@ pub struct Options {
     /// The command, which runs as root, with this process's PATH and CLEW_* variables
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
+}
+
+/// How a machine differs from others with its kernel.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Variant {
+    /// The cgroup trees in the machine: of version 1 alone, of both, or of version 2 alone
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t = CgroupVersion::V2)]
+    cgroup: CgroupVersion,
+    /// Whether the machine's kernel is locked down
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Lockdown::None)]
+    lockdown: Lockdown,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CgroupVersion {
+    V1,
+    Hybrid,
+    V2,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lockdown {
+    None,
+    Integrity,
+}
+
+impl Variant {
+    fn cgroups(self) -> Cgroups {
+        match self.cgroup {
+            CgroupVersion::V1 => Cgroups::V1,
+            CgroupVersion::Hybrid => Cgroups::Hybrid,
+            CgroupVersion::V2 => Cgroups::V2,
+        }
+    }
+
+    /// The same, as arguments.
+    pub fn arguments(self) -> String {
+        let (cgroup, lockdown) = (name(self.cgroup), name(self.lockdown));
+        format!("--cgroup {cgroup} --lockdown {lockdown}")
+    }
+
+    /// Whether it is not a machine as any other.
+    pub fn is_special(self) -> bool {
+        self.cgroup != CgroupVersion::V2 || self.lockdown != Lockdown::None
+    }
+}
+
+/// What a value is called on the command line.
+fn name(value: impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The namespace's end of the cable, where no bridge is named.
@@ -75,6 +129,8 @@ pub fn vm(options: &Options) -> Result<()> {
             kernel: &image,
             within: Duration::from_secs(options.timeout),
             tap: tap.as_ref(),
+            cgroups: options.variant.cgroups(),
+            locked_down: options.variant.lockdown == Lockdown::Integrity,
         };
         let status = run(&machine, &with_environment(&options.command))?;
         explain(status, options.timeout);
