@@ -28,7 +28,7 @@ pub fn hook_checks() -> Vec<Check> {
     }
     let programs = best.into_iter().flat_map(|(_, programs)| programs);
     checks.extend(programs.map(|program| hook(&program, &mut logs)));
-    checks.push(headers(backend));
+    checks.push(headers(backend, &mut logs));
     checks
 }
 
@@ -37,7 +37,7 @@ fn try_load(backend: Backend) -> Result<Vec<ProgramReport>, KernelError> {
 }
 
 /// Tries headers in requests, as `clew run` would with `--propagate-header`.
-fn headers(backend: Option<Backend>) -> Check {
+fn headers(backend: Option<Backend>, logs: &mut Logs) -> Check {
     let check = Check::works(
         "propagate.header",
         "insert a traceparent header into plaintext HTTP/1 requests (off unless asked for)",
@@ -56,7 +56,7 @@ fn headers(backend: Option<Backend>) -> Check {
             flaw.to_string(),
             "use a kernel without the fault; or force it for services that are not affected",
         ),
-        Ok(Some(Err(error))) => (error.to_string(), ""),
+        Ok(Some(Err(error))) => (logs.reason_of_headers(&error), ""),
         Ok(_) => return check,
         Err(error) => (error.to_string(), "grant CAP_NET_ADMIN too"),
     };

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::kernel::{Loaded, ProgramReport};
+use crate::kernel::{HeadersError, Loaded, ProgramReport};
 
 /// Where logs go: a new directory that only this user may enter, made with the first of them.
 #[derive(Default)]
@@ -22,20 +22,33 @@ impl Logs {
         let Loaded::Refused { log, .. } = &program.loaded else {
             return summary;
         };
-        if log.is_empty() {
-            return summary;
-        }
-        match self.write(program, log) {
-            Ok(file) => format!("{summary}; the verifier's log: {}", file.display()),
-            Err(error) => format!("{summary}; the verifier's log cannot be kept: {error}"),
+        let hook = program.hook.replace('/', "-");
+        self.keep(summary, &format!("{}-{hook}", program.name), log)
+    }
+
+    /// The same for the programs that insert headers.
+    pub(super) fn reason_of_headers(&mut self, error: &HeadersError) -> String {
+        match error {
+            HeadersError::Program { program, log, .. } => {
+                self.keep(error.to_string(), program, log)
+            }
+            other => other.to_string(),
         }
     }
 
-    fn write(&mut self, program: &ProgramReport, log: &str) -> io::Result<PathBuf> {
-        let hook = program.hook.replace('/', "-");
-        let file = self
-            .directory()?
-            .join(format!("{}-{hook}.log", program.name));
+    /// Why something does not work, with the place of its log unless that is empty.
+    fn keep(&mut self, reason: String, name: &str, log: &str) -> String {
+        if log.is_empty() {
+            return reason;
+        }
+        match self.write(name, log) {
+            Ok(file) => format!("{reason}; the verifier's log: {}", file.display()),
+            Err(error) => format!("{reason}; the verifier's log cannot be kept: {error}"),
+        }
+    }
+
+    fn write(&mut self, name: &str, log: &str) -> io::Result<PathBuf> {
+        let file = self.directory()?.join(format!("{name}.log"));
         fs::write(&file, log)?;
         Ok(file)
     }
@@ -80,6 +93,23 @@ mod tests {
         let directory = Path::new(file).parent().unwrap();
         let mode = fs::metadata(directory).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+
+        let error = HeadersError::Program {
+            program: "header_storage",
+            reason: "the kernel's verifier: Invalid argument".to_owned(),
+            log: "R2 is not a pointer".to_owned(),
+        };
+        let reason = logs.reason_of_headers(&error);
+        let (reason, file) = reason.split_once("; the verifier's log: ").unwrap();
+        assert_eq!(
+            reason,
+            "header_storage refused: the kernel's verifier: Invalid argument"
+        );
+        assert_eq!(fs::read_to_string(file).unwrap(), "R2 is not a pointer");
+        assert_eq!(
+            logs.reason_of_headers(&HeadersError::NoCgroup),
+            HeadersError::NoCgroup.to_string()
+        );
 
         // Who finds the directory there already has not made it, and writes nothing.
         let reason = Logs::default().reason(&program);

@@ -231,27 +231,32 @@ fn copy_of(fd: &ProgramFd) -> Result<OwnedFd, ProgramError> {
 
 pub(super) fn refusal(error: &ProgramError) -> Loaded {
     match error {
+        ProgramError::Btf(_) => Loaded::NoHook,
+        other => {
+            let (reason, log) = reason(other);
+            Loaded::Refused { reason, log }
+        }
+    }
+}
+
+/// Why a program cannot be loaded or attached, in one line, and the verifier's full log where it was the
+/// verifier.
+pub(super) fn reason(error: &ProgramError) -> (String, String) {
+    match error {
         // Not the verifier's word: the kernel's configuration, or this process's capabilities.
         ProgramError::LoadError { io_error, .. }
             if io_error.kind() == std::io::ErrorKind::PermissionDenied =>
         {
-            Loaded::Refused {
-                reason: "the kernel does not permit it".to_owned(),
-                log: String::new(),
-            }
+            ("the kernel does not permit it".to_owned(), String::new())
         }
         ProgramError::LoadError {
             io_error,
             verifier_log,
-        } => Loaded::Refused {
-            reason: format!("the kernel's verifier: {io_error}"),
-            log: verifier_log.to_string(),
-        },
-        ProgramError::Btf(_) => Loaded::NoHook,
-        other => Loaded::Refused {
-            reason: with_causes(other),
-            log: String::new(),
-        },
+        } => (
+            format!("the kernel's verifier: {io_error}"),
+            verifier_log.to_string(),
+        ),
+        other => (with_causes(other), String::new()),
     }
 }
 

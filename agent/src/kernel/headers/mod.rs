@@ -15,8 +15,7 @@ use clew_common::inject::{Injection, VARIABLES};
 use thiserror::Error;
 use tracing::debug;
 
-use super::{btf::BtfError, description::Flows};
-use crate::enrich::cgroup2_mount;
+use super::{btf::BtfError, cgroup, description::Flows};
 
 pub use selftest::Unsafe;
 
@@ -27,12 +26,14 @@ type State = [u32; 6 + VARIABLES];
 #[derive(Debug, Error)]
 pub enum HeadersError {
     /// A program is refused.
-    #[error("the kernel refuses `{program}`: {}", in_full(source))]
+    #[error("{program} refused: {reason}")]
     Program {
         /// Its name.
         program: &'static str,
-        /// Why.
-        source: ProgramError,
+        /// Why, in one line.
+        reason: String,
+        /// The verifier's log where it was the verifier, possibly empty.
+        log: String,
     },
     /// A map is not usable.
     #[error("the map `{map}`: {source}")]
@@ -82,6 +83,7 @@ impl Headers {
         flows: Flows,
         accepted: bool,
     ) -> Result<Self, HeadersError> {
+        let path = cgroup::root().ok_or(HeadersError::NoCgroup)?;
         let (message, enrol) = match flows {
             Flows::Storage => ("header_storage", "enrol_storage"),
             Flows::Table => ("header_table", "enrol_table"),
@@ -89,7 +91,7 @@ impl Headers {
         let sockets = take::<SockHash<MapData, u64>>(ebpf, "HEADER_SOCKETS")?;
         let mut states = take::<SkStorage<MapData, State>>(ebpf, "INJECTIONS")?;
         let processes = take::<HashMap<MapData, u32, u32>>(ebpf, "HEADER_PROCESSES")?;
-        let refused = |program| move |source| HeadersError::Program { program, source };
+        let refused = |name| move |error| refusal(name, &error);
         let program: &mut SkMsg = program(ebpf, message)?;
         program.load().map_err(refused(message))?;
         program.attach(sockets.fd()).map_err(refused(message))?;
@@ -104,10 +106,6 @@ impl Headers {
             }
             headers.flaw = Some(flaw);
         }
-        let path = std::fs::read_to_string("/proc/self/mountinfo")
-            .ok()
-            .and_then(|mounts| cgroup2_mount(&mounts))
-            .ok_or(HeadersError::NoCgroup)?;
         let cgroup = File::open(&path).map_err(|source| HeadersError::Cgroup { path, source })?;
         let program: &mut SockOps = self::program(ebpf, enrol)?;
         program.load().map_err(refused(enrol))?;
@@ -135,10 +133,13 @@ impl Headers {
     }
 }
 
-/// An error with its causes: aya's name the system call, their sources say why.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn refusal(program: &'static str, error: &ProgramError) -> HeadersError {
+    let (reason, log) = super::program::reason(error);
+    HeadersError::Program {
+        program,
+        reason,
+        log,
+    }
 }
 
 fn state(injection: &Injection) -> State {
@@ -161,10 +162,7 @@ where
     ebpf.program_mut(name)
         .ok_or(ProgramError::NotLoaded)
         .and_then(TryInto::try_into)
-        .map_err(|source| HeadersError::Program {
-            program: name,
-            source,
-        })
+        .map_err(|error| refusal(name, &error))
 }
 
 fn take<M>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, HeadersError>
