@@ -37,7 +37,8 @@ table! {
         EventRingFull = ("kernel", "event_ring_full"),
         /// No state could be kept for a socket in the kernel: it is not traced.
         SocketStateFull = ("kernel", "socket_state_full"),
-        /// A kernel program did not run because it was running already on that processor.
+        /// A kernel program did not run because it was running already on that processor, where it was
+        /// interrupted: by a packet, or by another task (Linux 7.0 and later).
         ProgramMissed = ("kernel", "program_missed"),
         /// A request left without its context: its segment's header had no room for the option.
         OptionNoRoom = ("kernel", "tcp_option_no_room"),

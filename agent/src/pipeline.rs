@@ -314,15 +314,16 @@ impl Pipeline {
         }
         self.kernel.forward_logs();
         let counters = self.kernel.counters();
-        for (counter, drop) in [
-            (Counter::ChunkRingFull, Drop::ChunkRingFull),
-            (Counter::ChunkPreempted, Drop::ChunkPreempted),
-            (Counter::EventRingFull, Drop::EventRingFull),
-            (Counter::SocketStateFull, Drop::SocketStateFull),
-            (Counter::OptionNoRoom, Drop::OptionNoRoom),
-            (Counter::OptionNotPassed, Drop::OptionNotPassed),
+        let counted = |counter| counters.get(counter as usize).copied().unwrap_or(0);
+        for (drop, total) in [
+            (Drop::ChunkRingFull, counted(Counter::ChunkRingFull)),
+            (Drop::ChunkPreempted, counted(Counter::ChunkPreempted)),
+            (Drop::EventRingFull, counted(Counter::EventRingFull)),
+            (Drop::SocketStateFull, counted(Counter::SocketStateFull)),
+            (Drop::OptionNoRoom, counted(Counter::OptionNoRoom)),
+            (Drop::OptionNotPassed, counted(Counter::OptionNotPassed)),
+            (Drop::ProgramMissed, self.kernel.missed_runs()),
         ] {
-            let total = counters.get(counter as usize).copied().unwrap_or(0);
             if total > self.metrics.drops(drop) && self.metrics.drops(drop) == 0 {
                 warn!(
                     reason = drop.labels()[1],
@@ -338,8 +339,6 @@ impl Pipeline {
                  their ids are random (W3C Trace Context Level 2)"
             );
         }
-        self.metrics
-            .set_drops(Drop::ProgramMissed, self.kernel.missed_runs());
         for (counter, count) in [
             (Counter::ChunkSkipped, Count::KernelSkipped),
             (Counter::ChunkUnreadable, Count::KernelUnreadable),
@@ -358,8 +357,7 @@ impl Pipeline {
             (Counter::HeaderBoundaryLate, Count::HeaderBoundaryLate),
             (Counter::HeaderNotHttp, Count::HeaderNotHttp),
         ] {
-            let total = counters.get(counter as usize).copied().unwrap_or(0);
-            self.metrics.set_count(count, total);
+            self.metrics.set_count(count, counted(counter));
         }
         self.metrics
             .gauge(Gauge::RingUnread, std::mem::take(&mut self.unread) / 1000);

@@ -65,6 +65,13 @@ impl Metrics {
     pub fn drops(&self, reason: &str) -> f64 {
         self.sum("clew_drops_total", ("reason", reason))
     }
+
+    /// Runs of kernel programs that other tasks' runs of them prevented, or spoilt. Since Linux 7.0 that
+    /// happens wherever several tasks share a processor, and on slow ones often.
+    #[must_use]
+    pub fn runs_lost(&self) -> f64 {
+        self.drops("program_missed") + self.drops("chunk_preempted")
+    }
 }
 
 #[cfg(test)]

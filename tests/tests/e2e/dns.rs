@@ -170,6 +170,7 @@ fn a_question_belongs_to_its_request(backend: Backend) {
     );
     let resolving = stage.start("resolving", resolving_there(&stage, &program));
     let resolving = service::listening(resolving.unwrap(), 8080).unwrap();
+    let lost_before = stage.agent().metrics().runs_lost();
     // Eight at a time, each with a name of its own.
     let script = format!(
         "for i in $(seq {REQUESTS}); do \
@@ -189,16 +190,28 @@ fn a_question_belongs_to_its_request(backend: Backend) {
         .filter(|span| span.kind == Kind::Server)
         .map(|span| (span.id.clone(), span))
         .collect();
-    assert_eq!(requests.len(), REQUESTS);
     let asked: Vec<_> = questions
         .iter()
         .filter(|span| span.kind == Kind::Client)
         .collect();
-    assert_eq!(asked.len(), 2 * REQUESTS, "{asked:#?}");
+    // What is missing has been counted: each run at most one span.
+    let lost = stage.agent().metrics().runs_lost() - lost_before;
+    let missing = (3 * REQUESTS).checked_sub(requests.len() + asked.len());
+    let missing = missing.expect("no span is there twice");
+    assert!(
+        missing as f64 <= lost,
+        "{lost} lost: {requests:#?} {asked:#?}"
+    );
     for question in asked {
         assert_eq!(question.pid(), Some(resolving.pid()), "{question:#?}");
         let parent = question.parent.as_ref().and_then(|id| requests.get(id));
-        let parent = parent.unwrap_or_else(|| panic!("no request caused it: {question:#?}"));
+        let Some(parent) = parent else {
+            assert!(
+                requests.len() < REQUESTS,
+                "no request caused it: {question:#?}"
+            );
+            continue;
+        };
         let name = question.attribute("dns.question.name");
         assert_eq!(parent.attribute("url.query"), name, "{question:#?}");
         assert_eq!(parent.trace, question.trace);
