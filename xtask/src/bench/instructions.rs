@@ -32,8 +32,10 @@ impl Instructions {
                 .enabled(true)
                 .build()
         };
-        let counters: io::Result<_> = server.threads().into_iter().map(counter).collect();
-        Ok(Self(counters?))
+        let counters = server.threads().into_iter().map(counter);
+        // A thread may have ended since it was listed.
+        let counters = counters.filter(|counter| !is_gone(counter.as_ref().err()));
+        Ok(Self(counters.collect::<io::Result<_>>()?))
     }
 
     /// How many since it began.
@@ -45,6 +47,10 @@ impl Instructions {
         let sum: io::Result<u64> = counts.sum();
         sum.context("reading a counter of instructions")
     }
+}
+
+fn is_gone(error: Option<&io::Error>) -> bool {
+    error.and_then(io::Error::raw_os_error) == Some(nix::libc::ESRCH)
 }
 
 #[cfg(test)]
