@@ -191,6 +191,7 @@ impl Pipeline {
         let now = clock::now();
         self.unread = self.unread.max(now.since(self.host.now));
         self.host.now = now;
+        self.wall.update();
         let mut records = 0;
         let mut bytes = 0;
         while records < BATCH_RECORDS {
@@ -287,24 +288,26 @@ impl Pipeline {
         if self.out.spans.is_empty() {
             return;
         }
-        let (wall, now) = (self.wall, self.host.now);
+        let (wall, now) = (&self.wall, self.host.now);
         let processes = &mut self.host.processes;
         let spans = self
             .out
             .spans
             .drain(..)
-            .map(|span| ExportSpan {
-                resource: processes.resource(span.pid, now),
-                start_unix_nanos: wall.unix_nanos(span.start),
-                end_unix_nanos: wall.unix_nanos(span.end),
-                span,
+            .map(|span| {
+                let [start, end] = wall.unix_nanos(span.start, span.end);
+                ExportSpan {
+                    resource: processes.resource(span.pid, now),
+                    start_unix_nanos: start,
+                    end_unix_nanos: end,
+                    span,
+                }
             })
             .collect();
         self.exporter.send(spans);
     }
 
     fn keep_house(&mut self, now: Timestamp) {
-        self.wall = WallClock::read();
         self.host.processes.expire(now);
         self.housekeepings = self.housekeepings.wrapping_add(1);
         if self.housekeepings.is_multiple_of(VERIFY_EVERY) {
