@@ -122,6 +122,8 @@ table! {
         Connections = ("connections"),
         /// Connections left alone because no parser knows their protocol.
         ConnectionsIgnored = ("connections_ignored"),
+        /// Connections that were no more when the agent looked, though no event had told their end.
+        ConnectionsFoundEnded = ("connections_found_ended"),
         /// Exchanges begun.
         ExchangesStarted = ("exchanges_started"),
         /// Exchanges ended.

@@ -6,12 +6,17 @@
 
 use std::{
     collections::HashSet,
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, TryRecvError},
+    },
+    thread,
     time::Duration,
 };
 
 use clew_common::{control::IGNORE, counter::Counter};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     clock::{self, WallClock},
@@ -19,7 +24,7 @@ use crate::{
     enrich::{Exec, Filter, Processes, Verdict},
     export::Exporter,
     ingest::{Command, Ingest, Outcome, Scope, task},
-    kernel::{Kernel, KernelEvent, decode},
+    kernel::{Census, Kernel, KernelEvent, Living, decode},
     metrics::{Count, Drop, Gauge, Metrics},
     model::{Connection, ExportSpan, Timestamp},
     stitch::Stitcher,
@@ -38,6 +43,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// events have hidden.
 const VERIFY_EVERY: u32 = 30;
 
+/// Housekeepings after which it is looked which connections there still are: at least so many, where
+/// events were lost, and ends of connections perhaps with them; and without that, for the ends that are never
+/// told.
+const LOOK_AFTER_LOSS: u32 = 5;
+const LOOK_ANYWAY: u32 = 300;
+
 /// Batches read at most when leaving.
 const LAST_TURNS: u32 = 8;
 
@@ -52,6 +63,7 @@ pub struct Pipeline {
     wall: WallClock,
     next_housekeeping: Timestamp,
     housekeepings: u32,
+    look: Look,
     /// The longest time between two looks at the ring since the last housekeeping, nanoseconds.
     unread: u64,
     /// The most bytes read at one look since the last housekeeping.
@@ -59,6 +71,64 @@ pub struct Pipeline {
     /// It has been said that ids of others are taken for random.
     presumption_told: bool,
     out: Outcome,
+}
+
+/// Looking which connections there still are, on a thread of its own.
+#[derive(Default)]
+struct Look {
+    /// When it was begun, and where its result comes.
+    under_way: Option<(Timestamp, Receiver<io::Result<Census>>)>,
+    /// Housekeepings since.
+    ago: u32,
+    /// Events that were lost before.
+    lost: u64,
+}
+
+impl Look {
+    /// Begins, when it is time. `lost`: events that were lost so far.
+    fn begin(&mut self, living: Option<&Arc<Living>>, lost: u64, now: Timestamp) {
+        let Some(living) = living else { return };
+        self.ago += 1;
+        let due = match lost > self.lost {
+            true => LOOK_AFTER_LOSS,
+            false => LOOK_ANYWAY,
+        };
+        if self.under_way.is_some() || self.ago < due {
+            return;
+        }
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let living = Arc::clone(living);
+        let look = move || {
+            // Nobody waits any more where the agent has left meanwhile.
+            let _ = sender.send(living.look());
+        };
+        match thread::Builder::new().name("look".to_owned()).spawn(look) {
+            Ok(_) => {
+                *self = Self {
+                    under_way: Some((now, receiver)),
+                    ago: 0,
+                    lost,
+                };
+            }
+            Err(error) => debug!("looking which connections there are: {error}"),
+        }
+    }
+
+    /// What was found, and when it was looked.
+    fn result(&mut self) -> Option<(Timestamp, Census)> {
+        let (begun, receiver) = self.under_way.as_ref()?;
+        let result = match receiver.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => None,
+            Ok(Err(error)) => {
+                debug!("looking which connections there are: {error}");
+                None
+            }
+            Ok(Ok(census)) => Some((*begun, census)),
+        };
+        self.under_way = None;
+        result
+    }
 }
 
 /// What holds for which process.
@@ -153,6 +223,7 @@ impl Pipeline {
             wall: WallClock::read(),
             next_housekeeping: Timestamp::default(),
             housekeepings: 0,
+            look: Look::default(),
             unread: 0,
             most_read: 0,
             presumption_told: false,
@@ -168,7 +239,7 @@ impl Pipeline {
             let records = self.turn();
             if records == BATCH_RECORDS {
                 // More is waiting.
-                if !matches!(stop.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
+                if !matches!(stop.try_recv(), Err(TryRecvError::Empty)) {
                     break;
                 }
                 continue;
@@ -235,8 +306,24 @@ impl Pipeline {
         if now >= self.next_housekeeping {
             self.next_housekeeping = Timestamp(now.0 + HOUSEKEEPING.as_nanos() as u64);
             self.keep_house(now);
+            if records < BATCH_RECORDS {
+                // All is read that was in the ring when it was looked.
+                self.end_those_gone(now);
+            }
         }
         records
+    }
+
+    /// Lets go of connections that are no more, though nothing told their end.
+    fn end_those_gone(&mut self, now: Timestamp) {
+        if let Some((looked, census)) = self.look.result() {
+            for (connection, socket) in census.left {
+                self.kernel.controls.remove(connection, socket);
+            }
+            self.ingest.keep_living(&census.living, looked, now);
+        }
+        let lost = self.metrics.drops(Drop::EventRingFull);
+        self.look.begin(self.kernel.living.as_ref(), lost, now);
     }
 
     fn tell_kernel(&mut self) {

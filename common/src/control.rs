@@ -23,6 +23,8 @@ pub const IS_SERVER: u32 = 1 << 3;
 
 /// Size in 64-bit words of the kernel's state of a connection, of which the first is its identity.
 pub const FLOW_WORDS: usize = 32;
+/// Which of these words is the inode number of the socket's file, where that is known.
+pub const FLOW_INODE: usize = 3;
 
 /// [`Control::flags`]: `request_at` is valid.
 pub const REQUEST_AT: u32 = 1 << 4;

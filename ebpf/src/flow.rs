@@ -14,10 +14,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use clew_common::{
-    control::{Control, FLOW_WORDS, UNDECIDED},
+    control::{Control, FLOW_INODE, FLOW_WORDS, UNDECIDED},
     counter::Counter,
 };
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::offset_of};
 
 use crate::{
     counter::count,
@@ -62,6 +62,7 @@ pub struct Flow {
 }
 
 const _: () = assert!(size_of::<Flow>() == FLOW_WORDS * size_of::<u64>());
+const _: () = assert!(offset_of!(Flow, inode) == FLOW_INODE * size_of::<u64>());
 
 /// [`Flow::flags`]: the connection has been told to user space.
 pub const ANNOUNCED: u32 = 1 << 16;

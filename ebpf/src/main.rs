@@ -23,6 +23,7 @@ mod fentry;
 mod flow;
 mod inject;
 mod kernel;
+mod living;
 mod message;
 mod option;
 mod output;

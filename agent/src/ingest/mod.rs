@@ -10,7 +10,7 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use clew_common::{
     connection::{Changed, tcp_state},
@@ -360,6 +360,31 @@ impl Ingest {
             }
         }
         None
+    }
+
+    /// Ends connections that are no more, though no event told their end. `living`: those that there were
+    /// at `looked`. Like others that have ended, they are let go of when what was received is read.
+    pub fn keep_living(&mut self, living: &HashSet<u64>, looked: Timestamp, now: Timestamp) {
+        let is_gone = |id: &ConnectionId, time: Timestamp| time < looked && !living.contains(&id.0);
+        self.own
+            .retain(|id, connection| !is_gone(id, connection.time));
+        let before = self.closing_tcp.len();
+        for (&id, tracked) in &self.connections {
+            // UDP sockets are let go of when they are quiet.
+            if tracked.connection.address.has_datagrams() || !is_gone(&id, tracked.connection.time)
+            {
+                continue;
+            }
+            let end = ConnectionEnd {
+                connection: id,
+                reason: EndReason::Closed,
+                time: tracked.last_seen,
+            };
+            self.closing_tcp.push_back((now, end));
+        }
+        let gone = self.closing_tcp.len() - before;
+        self.metrics
+            .count(Count::ConnectionsFoundEnded, gone as u64);
     }
 
     /// Ends everything: the agent is leaving.

@@ -272,3 +272,93 @@ fn a_head_that_is_read_by_itself_tells_the_protocol() {
     let name = format!("publish {topic}");
     assert_eq!(older(Role::Accepted, &twice), [&*name, &name]);
 }
+
+/// Connections of which the kernel could not tell the end: with a request under way, with nothing, of another
+/// kind, our own; and, of the same, ones that there still are.
+#[test]
+fn what_is_no_more_is_let_go_of_without_being_told() {
+    const GONE: [u64; 3] = [1, 2, 3];
+    const LIVES: u64 = 4;
+    const UDP: u64 = 5;
+    const NEWER: u64 = 6;
+    const OWN: [u64; 2] = [7, 8];
+    let metrics = Metrics::default();
+    let ids = Box::new(SequentialIds::default());
+    let mut stitcher = Stitcher::new(StitchConfig::default(), ids, metrics.clone());
+    let mut ingest = Ingest::new(99, 1 << 20, Settings::default(), metrics.clone());
+    let mut out = Outcome::default();
+    let second = |seconds: u64| Timestamp(seconds * 1_000_000_000);
+    let tcp = |id| connection(id, "10.0.0.1:80", "10.0.0.2:40000", [1, 2]);
+    let connections = [
+        (tcp(1), false),
+        (tcp(2), false),
+        (
+            Connection {
+                address: Address::Unix {
+                    path: String::new(),
+                    socket: 0x1000,
+                    peer: 0x2000,
+                },
+                ..tcp(3)
+            },
+            false,
+        ),
+        (tcp(LIVES), false),
+        (
+            Connection {
+                address: Address::Udp {
+                    local: "0.0.0.0:40000".parse().expect("an address"),
+                    remote: None,
+                },
+                ..tcp(UDP)
+            },
+            false,
+        ),
+        (
+            Connection {
+                time: second(11),
+                ..tcp(NEWER)
+            },
+            false,
+        ),
+        // Nobody's other end: that would not be traced.
+        (connection(7, "10.0.0.9:1", "10.0.0.9:2", [3, 4]), true),
+        (connection(8, "10.0.0.9:3", "10.0.0.9:4", [5, 6]), true),
+    ];
+    for (connection, own) in connections {
+        ingest.opened(connection, own, 0, &mut Everything, &mut stitcher, &mut out);
+    }
+    let request = b"GET /open HTTP/1.1\r\nHost: a\r\n\r\n";
+    let chunk = KernelChunk {
+        kind: 0,
+        captured: request.len() as u32,
+        connection: 1,
+        time: second(9).0,
+        pid: 1,
+        tid: 1,
+        position: 2,
+        result: request.len() as i32,
+        flags: CHUNK_SENT,
+    };
+    ingest.chunk(&chunk, request, &mut stitcher, &mut out);
+
+    let living = HashSet::from([LIVES, OWN[1]]);
+    ingest.keep_living(&living, second(10), second(12));
+    ingest.tick(second(12), &mut stitcher, &mut out);
+    let followed = |ingest: &Ingest, id| ingest.connections.contains_key(&ConnectionId(id));
+    // Chunks may still be in the ring.
+    assert!(GONE.iter().all(|id| followed(&ingest, *id)));
+    ingest.tick(second(13), &mut stitcher, &mut out);
+    assert!(!GONE.iter().any(|id| followed(&ingest, *id)));
+    assert!(followed(&ingest, LIVES) && followed(&ingest, NEWER));
+    assert!(!ingest.own.contains_key(&ConnectionId(OWN[0])));
+    assert!(ingest.own.contains_key(&ConnectionId(OWN[1])));
+    assert_eq!(metrics.counted(Count::ConnectionsFoundEnded), 3);
+    stitcher.flush(&mut out.spans);
+    let ended: Vec<_> = out
+        .spans
+        .iter()
+        .map(|span| (span.start, span.end))
+        .collect();
+    assert_eq!(ended, [(second(9), second(9))]);
+}

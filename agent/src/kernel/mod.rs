@@ -10,10 +10,11 @@ mod event;
 mod existing;
 mod headers;
 mod layout;
+mod living;
 mod object;
 mod program;
 
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader, VerifierLogLevel,
@@ -37,6 +38,7 @@ pub use self::{
     description::Backend,
     event::{KernelEvent, decode},
     headers::{Headers, HeadersError, Unsafe},
+    living::{Census, Living},
     program::{Loaded, ProgramReport},
 };
 use self::{description::Flows, program::Programs};
@@ -130,6 +132,8 @@ pub struct Kernel {
     programs: Programs,
     /// Verdicts and exclusions.
     pub controls: Controls,
+    /// A way to find out which connections there still are, where there is one.
+    pub living: Option<Arc<Living>>,
     /// Since when all of them run. What some saw before is not the whole: a request, say, and not its
     /// response.
     pub since: Timestamp,
@@ -189,7 +193,10 @@ impl Kernel {
                     .reports
                     .push(existing::ask(&mut ebpf, &aya_btf, config.trial));
             }
+            let (living, report) = Living::start(&mut ebpf, flows, &aya_btf);
+            programs.reports.extend(report);
             let mut kernel = Self::assemble(ebpf, (backend, flows), programs, cgroups)?;
+            kernel.living = living.map(Arc::new);
             kernel.headers = config
                 .headers
                 .map(|wanted| Headers::start(&mut kernel.ebpf, flows, wanted.accept_unsafe));
@@ -219,6 +226,7 @@ impl Kernel {
             backend,
             programs,
             controls,
+            living: None,
             since: clock::now(),
             headers: None,
             counters,

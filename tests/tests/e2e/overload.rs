@@ -1,5 +1,7 @@
 //! More than the agent can take: what is lost is counted, and what is left is right.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 
 use clew_testbed::Deadline;
@@ -8,12 +10,12 @@ use clew_tests::score::Score;
 use clew_tests::service::{self, CURL, NGINX, WRK};
 use clew_tests::stage::lone_hop;
 use clew_tests::store::Which;
-use clew_tests::{Backend, Stage, report};
+use clew_tests::{Backend, Stage, raw, report};
 use nix::sys::signal::Signal;
 
 use crate::protocol::after_all_else;
 
-on_each_backend!(a_reader_that_stops);
+on_each_backend!(a_reader_that_stops, ends_that_are_lost);
 
 const PORT: u16 = 8080;
 const HELLO: &str = "server { listen 127.0.0.1:8080; return 200 'hello\n'; }";
@@ -87,4 +89,92 @@ fn a_reader_that_stops(backend: Backend) {
     for path in &paths {
         stage.pair(path);
     }
+}
+
+/// Connections whose end finds the ring full are let go of all the same, and no others.
+fn ends_that_are_lost(backend: Backend) {
+    const MANY: usize = 200;
+    let needs = [CURL, NGINX, WRK];
+    let small = ["--ring-size", "256KiB"];
+    let Some(stage) = Stage::alone("ends", backend, &needs, &small) else {
+        return;
+    };
+    let _nginx = service::nginx(&stage, "nginx", HELLO, PORT).unwrap();
+    after_all_else(&stage, PORT);
+    let connect = |what: &str| {
+        let mut stream = raw::connect(&stage, PORT).unwrap();
+        get(&mut stream, &stage.path(what));
+        stream
+    };
+    let mut kept = connect("kept");
+    let mut others: Vec<TcpStream> = (0..MANY).map(|n| connect(&format!("other{n}"))).collect();
+    let count = |name: &str| stage.agent().metrics().sum(name, ("", ""));
+    let all_seen = || {
+        let seen = count("clew_open_connections") >= 2.0 * MANY as f64;
+        if !seen {
+            // Where the ring was full already, a connection is told with what moves on it next.
+            let path = stage.path("once-more");
+            others.iter_mut().for_each(|stream| get(stream, &path));
+        }
+        seen.then_some(())
+    };
+    Deadline::after(Stage::SOON)
+        .poll(all_seen)
+        .expect("both ends of each are followed");
+
+    let signal = |signal| stage.agent().process().signal(signal).unwrap();
+    signal(Signal::SIGSTOP);
+    let mut load = Command::new("wrk");
+    load.args(["--threads", "1", "--connections", "8", "--duration", "1s"])
+        .arg(format!("http://127.0.0.1:{PORT}"));
+    stage.run(load).unwrap();
+    drop(others);
+    let only_the_kept = || (open_ends(&stage) == 2).then_some(());
+    Deadline::after(Stage::SOON)
+        .poll(only_the_kept)
+        .expect("they are closed at both ends");
+    signal(Signal::SIGCONT);
+
+    // The ring has room for some ends behind the last chunk for which it had none.
+    let found = || {
+        let found = count("clew_connections_found_ended_total");
+        (found >= MANY as f64 && count("clew_open_connections") < MANY as f64).then_some(())
+    };
+    assert!(
+        Deadline::after(Stage::SOON).poll(found).is_some(),
+        "{}",
+        stage.agent().metrics().text()
+    );
+    assert!(stage.agent().metrics().drops("event_ring_full") > 0.0);
+
+    let path = stage.path("again");
+    get(&mut kept, &path);
+    stage.pair(&path);
+}
+
+fn get(stream: &mut TcpStream, path: &str) {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello\n") {
+        let mut read = [0; 1024];
+        let length = stream.read(&mut read).unwrap();
+        assert!(length > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&read[..length]);
+    }
+}
+
+/// Ends of connections with the server's port that are not closed yet (proc_net_tcp(5)).
+fn open_ends(stage: &Stage) -> usize {
+    /// `TCP_TIME_WAIT` and `TCP_LISTEN` (include/net/tcp_states.h).
+    const OTHERS: [&str; 2] = ["06", "0A"];
+    let port = format!(":{PORT:04X}");
+    let table = stage
+        .namespace()
+        .enter(|| std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap())
+        .unwrap();
+    let open = table.lines().skip(1).filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields[1].ends_with(&port) || fields[2].ends_with(&port)) && !OTHERS.contains(&fields[3])
+    });
+    open.count()
 }
