@@ -4,8 +4,9 @@ Usage: steady.py serve PORT
        steady.py ask PORT CONNECTIONS NAME
 
 The server answers with the request as it came, but for an inserted `traceparent`; the client, which
-has none of its own, compares. Until SIGTERM, when it prints how many requests were answered; whatever
-is not as it should be ends it at once with status 1. Paths are /s/NAME-CONNECTION-NUMBER.1.
+has none of its own, compares. Until SIGTERM; now and then, and at its end, it prints on a line how many
+requests were answered so far. Whatever is not as it should be ends it at once with status 1. Paths are
+/s/NAME-CONNECTION-NUMBER.1.
 """
 
 import os
@@ -68,7 +69,7 @@ def ask(address, place, name):
         answer = message(connection)
         if answer is None or not answer[0].startswith(b"HTTP/1.1 200 ") or answer[1] != request:
             raise RuntimeError(f"{request} was answered with {answer}")
-    counts.append(number)
+        counts[place] = number
 
 
 def careful(place):
@@ -85,11 +86,13 @@ if sys.argv[1] == "serve":
         threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
 over = threading.Event()
-counts = []
+counts = [0] * int(sys.argv[3])
 signal.signal(signal.SIGTERM, lambda *_: over.set())
-threads = [threading.Thread(target=careful, args=(n,)) for n in range(int(sys.argv[3]))]
+threads = [threading.Thread(target=careful, args=(n,)) for n in range(len(counts))]
 for thread in threads:
     thread.start()
+while not over.wait(0.5):
+    print(sum(counts), flush=True)
 for thread in threads:
     thread.join()
 print(sum(counts))
