@@ -21,10 +21,24 @@ const EMPTIES_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// Together with a network namespace it makes a small host: an agent can be told to see nothing but
 /// this group.
+///
+/// With [`Cgroup::limiting`] a group that limits what is in it, of whichever version the system has for
+/// that.
 #[derive(Debug)]
 pub struct Cgroup {
     directory: PathBuf,
     path: String,
+    version: Version,
+}
+
+/// Systems may have some controllers in trees of their own (version 1), and the others, or none, in the one
+/// tree of version 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// One tree for each controller: a process may be in a group of each.
+    One,
+    /// One tree: a process is in one group.
+    Two,
 }
 
 impl Cgroup {
@@ -35,11 +49,47 @@ impl Cgroup {
     /// # Errors
     /// Without root, or where no cgroup v2 tree is mounted.
     pub fn new() -> Result<Self> {
+        Self::within(&root()?, Version::Two)
+    }
+
+    /// Creates a group in the tree that has this controller (`memory`, `cpu`), directly below its root.
+    ///
+    /// # Errors
+    /// Without root, or where the kernel has no such controller.
+    pub fn limiting(controller: &str) -> Result<Self> {
+        if let Some(root) = tree_of(controller)? {
+            return Self::within(&root, Version::One);
+        }
+        let group = Self::new()?;
+        group.enable(controller)?;
+        Ok(group)
+    }
+
+    /// Has the root of a tree of version 2 pass a controller on to this group and its siblings.
+    ///
+    /// # Errors
+    /// Where the kernel has no such controller, or it is in a tree of its own.
+    pub fn enable(&self, controller: &str) -> Result<()> {
+        let parent = self.directory.parent().context("the root of the tree")?;
+        std::fs::write(
+            parent.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )
+        .with_context(|| format!("the controller {controller}"))
+    }
+
+    fn within(root: &str, version: Version) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         static STALE: Once = Once::new();
-        STALE.call_once(remove_stale);
+        STALE.call_once(|| {
+            let trees = ["memory", "cpu"].map(|controller| tree_of(controller).ok().flatten());
+            for root in trees.into_iter().flatten().chain(self::root().ok()) {
+                remove_stale(&root);
+            }
+        });
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::at(&format!("/{PREFIX}{}-{number}", std::process::id()))
+        let path = format!("/{PREFIX}{}-{number}", std::process::id());
+        Self::at(root, &path, version)
     }
 
     /// Creates a group below this one.
@@ -47,16 +97,54 @@ impl Cgroup {
     /// # Errors
     /// When the kernel refuses, as it does for a name that is there.
     pub fn below(&self, name: &str) -> Result<Self> {
-        Self::at(&format!("{}/{name}", self.path))
+        let path = format!("{}/{name}", self.path);
+        let tree = self
+            .directory
+            .to_str()
+            .and_then(|directory| directory.strip_suffix(&self.path));
+        Self::at(tree.context("a tree's root in UTF-8")?, &path, self.version)
     }
 
-    fn at(path: &str) -> Result<Self> {
-        let directory = PathBuf::from(format!("{}{path}", root()?));
+    fn at(root: &str, path: &str, version: Version) -> Result<Self> {
+        let directory = PathBuf::from(format!("{root}{path}"));
         std::fs::create_dir(&directory)
             .with_context(|| format!("creating the cgroup {}", directory.display()))?;
         Ok(Self {
             directory,
             path: path.to_owned(),
+            version,
+        })
+    }
+
+    /// The version of its tree.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Sets one of its files, which has these names in versions 1 and 2.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set(&self, names: [&str; 2], value: &str) -> Result<()> {
+        let file = self.file(names);
+        std::fs::write(&file, value)
+            .with_context(|| format!("writing {value} to {}", file.display()))
+    }
+
+    /// What is in one of its files.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn get(&self, names: [&str; 2]) -> Result<String> {
+        let file = self.file(names);
+        std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
+    }
+
+    fn file(&self, [one, two]: [&str; 2]) -> PathBuf {
+        self.directory.join(match self.version {
+            Version::One => one,
+            Version::Two => two,
         })
     }
 
@@ -112,11 +200,8 @@ fn remove(directory: &Path) {
     }
 }
 
-fn remove_stale() {
-    let Some(entries) = root().ok().and_then(|root| std::fs::read_dir(root).ok()) else {
-        return;
-    };
-    for entry in entries.flatten() {
+fn remove_stale(root: &str) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name
             .strip_prefix(PREFIX)
@@ -146,11 +231,21 @@ fn remove_stale() {
 /// # Errors
 /// Where none is.
 pub fn root() -> Result<String> {
+    mounted("cgroup2", |_| true)?.context("no cgroup v2 tree is mounted")
+}
+
+/// Where the tree of a controller of version 1 is mounted.
+fn tree_of(controller: &str) -> Result<Option<String>> {
+    mounted("cgroup", |options| {
+        options.split(',').any(|option| option == controller)
+    })
+}
+
+fn mounted(kind: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Option<String>> {
     let mounts = std::fs::read_to_string("/proc/mounts").context("reading /proc/mounts")?;
-    mounts
+    let mut mounts = mounts
         .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>())
-        .find(|fields| fields.get(2) == Some(&"cgroup2"))
-        .map(|fields| fields[1].to_owned())
-        .context("no cgroup v2 tree is mounted")
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let found = mounts.find(|fields| fields.len() > 3 && fields[2] == kind && is_wanted(fields[3]));
+    Ok(found.map(|fields| fields[1].to_owned()))
 }

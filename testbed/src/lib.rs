@@ -19,7 +19,7 @@ mod process;
 mod tap;
 mod unprivileged;
 
-pub use cgroup::{Cgroup, root as cgroup_root};
+pub use cgroup::{Cgroup, Version as CgroupVersion, root as cgroup_root};
 pub use deadline::{Deadline, slowness};
 pub use impairment::Impairment;
 pub use machine::{Cgroups, Machine, kernel_image, shell_line};

@@ -47,6 +47,9 @@ enum Task {
     Bench(bench::Bench),
     /// An hour of mixed traffic, outages, deaths and shortages: does the agent leak, or lose silently?
     Soak(soak::Options),
+    /// The traffic of a soak, which starts this by itself.
+    #[command(hide = true)]
+    SoakClient(soak::ClientOptions),
     /// Sets up, builds, and runs every test.
     Test(test::Options),
     /// Runs a command with this host's files on another kernel, in a virtual machine.
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
         Task::Demo(options) => demo::demo(&options),
         Task::Bench(bench) => bench::bench(&bench),
         Task::Soak(options) => soak::soak(&options),
+        Task::SoakClient(options) => soak::client(&options),
         Task::Test(options) => test::test(&options),
         Task::Vm(options) => vm::vm(&options),
     }

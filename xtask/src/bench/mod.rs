@@ -3,7 +3,7 @@
 
 pub mod again;
 pub mod agent;
-mod asked;
+pub mod asked;
 mod cell;
 mod cost;
 mod cpu;

@@ -32,6 +32,8 @@ const RESOURCE_SPANS_SCOPE_SPANS: u64 = 2;
 const SCOPE_SPANS_SPANS: u64 = 2;
 const SPAN_ID: u64 = 2;
 const SPAN_KIND: u64 = 6;
+const SPAN_START: u64 = 7;
+const SPAN_END: u64 = 8;
 const KIND_SERVER: u64 = 2;
 const KIND_CLIENT: u64 = 3;
 
@@ -64,6 +66,19 @@ pub fn id(span: &[u8]) -> Option<u64> {
     id.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// The beginning and the end of an encoded span, in nanoseconds since the Unix epoch.
+pub fn times(span: &[u8]) -> Option<[u64; 2]> {
+    let last = |wanted| {
+        let fields = Fields { rest: span };
+        let found = fields.filter_map(|(number, value)| match value {
+            Value::Fixed(time) if number == wanted => Some(time),
+            _ => None,
+        });
+        found.last()
+    };
+    Some([last(SPAN_START)?, last(SPAN_END)?])
+}
+
 fn kind(span: &[u8]) -> u64 {
     let fields = Fields { rest: span };
     let found = fields.filter_map(|(number, value)| match value {
@@ -84,7 +99,10 @@ fn messages(bytes: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    Fixed,
+    /// Of eight bytes.
+    Fixed(u64),
+    /// Of four.
+    Short,
 }
 
 /// The fields of a message, up to its end or to the first that is malformed.
@@ -100,12 +118,16 @@ impl<'a> Iterator for Fields<'a> {
         // Wire types: protobuf's encoding, "Message Structure"; 3 and 4 are deprecated groups.
         let value = match key & 7 {
             0 => Value::Number(varint(&mut self.rest)?),
-            1 => take(&mut self.rest, 8).map(|_| Value::Fixed)?,
+            1 => {
+                let (bytes, rest) = self.rest.split_first_chunk()?;
+                self.rest = rest;
+                Value::Fixed(u64::from_le_bytes(*bytes))
+            }
             2 => {
                 let length = varint(&mut self.rest)?;
                 Value::Bytes(take(&mut self.rest, usize::try_from(length).ok()?)?)
             }
-            5 => take(&mut self.rest, 4).map(|_| Value::Fixed)?,
+            5 => take(&mut self.rest, 4).map(|_| Value::Short)?,
             _ => return None,
         };
         Some((key >> 3, value))
@@ -195,6 +217,21 @@ mod tests {
         ]);
         let ids: Vec<Option<u64>> = each(&spans).map(id).collect();
         assert_eq!(ids, [Some(0x102), None, None]);
+    }
+
+    #[test]
+    fn beginnings_and_ends() {
+        let fixed =
+            |number: u8, value: u64| [&[number << 3 | 1][..], &value.to_le_bytes()].concat();
+        let whole = [
+            fixed(7, 1 << 60),
+            message(5, b"GET"),
+            fixed(8, (1 << 60) + 9),
+        ]
+        .concat();
+        assert_eq!(times(&whole), Some([1 << 60, (1 << 60) + 9]));
+        assert_eq!(times(&fixed(7, 1)), None);
+        assert_eq!(times(&whole[..whole.len() - 1]), None);
     }
 
     #[test]

@@ -25,11 +25,12 @@ pub struct Told {
 }
 
 /// The counters that are compared.
-const COUNTS: [&str; 7] = [
+const COUNTS: [&str; 8] = [
     "clew_exchanges_started_total",
     "clew_exchanges_finished_total",
     "clew_open_exchanges",
     "clew_open_connections",
+    "clew_connections_found_ended_total",
     "clew_spans_total",
     "clew_spans_exported_total",
     "clew_queued_spans",
@@ -109,6 +110,9 @@ pub struct Account {
     pub come: u64,
     /// Spans that came more than once.
     pub again: u64,
+    /// Of those that have come, from while the wall clock was ahead, and of times that it never had.
+    pub ahead: u64,
+    pub astray: u64,
     /// Spans that the agent counts as lost.
     pub lost_spans: u64,
     /// What else it counts as lost.
@@ -135,6 +139,8 @@ impl Account {
             made: told.count("clew_spans_total"),
             come: come.all(),
             again: come.again,
+            ahead: come.ahead,
+            astray: come.astray,
             lost_spans: told.lost_spans(),
             lost_before: told.lost_before(),
         }
@@ -173,6 +179,10 @@ impl Account {
                 "the agent made {} spans; {} have come and {} are counted as lost",
                 self.made, self.come, self.lost_spans
             ),
+        );
+        check(
+            self.astray == 0,
+            format!("{} spans have times that there never were", self.astray),
         );
         // One lost chunk hides one exchange at most, of which each side is an exchange.
         let counted = self.lost_spans + self.lost_before;

@@ -7,12 +7,20 @@ use anyhow::Result;
 use clew_testbed::Process;
 use nix::sys::signal::Signal;
 
+use super::clock::Ahead;
 use super::collector::Collector;
 use super::confined::Confined;
 use super::world::World;
 
 /// One disturbance, and the quiet after it.
 const SLOT: Duration = Duration::from_secs(12);
+
+/// How long the collector is away.
+pub const OUTAGE: Duration = Duration::from_secs(9);
+
+/// How far ahead the wall clock is set: no soak lasts for so long, so each time that is told shows whether
+/// it was.
+pub const AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +35,26 @@ enum Disturbance {
     Flood,
     /// The agent gets no processor at all.
     Stopped,
+    /// The host's wall clock is set ahead, and back again.
+    Clock,
 }
 
 impl Disturbance {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Outage,
         Self::Death,
         Self::Starved,
         Self::Flood,
         Self::Stopped,
+        // The last: it is left out where it is not permitted.
+        Self::Clock,
     ];
 
     const fn lasts(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Outage => 8,
+            Self::Outage => OUTAGE.as_secs(),
             Self::Death => 1,
-            Self::Starved | Self::Flood => 4,
+            Self::Starved | Self::Flood | Self::Clock => 4,
             Self::Stopped => 6,
         })
     }
@@ -56,15 +68,17 @@ impl fmt::Display for Disturbance {
             Self::Starved => "agent starved",
             Self::Flood => "floods of connections",
             Self::Stopped => "agent stopped",
+            Self::Clock => "clock set ahead and back",
         })
     }
 }
 
 /// The sequence of disturbances.
-#[derive(Default)]
 pub struct Sequence {
+    all: &'static [Disturbance],
     present: Option<Disturbance>,
     begun: [u64; Disturbance::ALL.len()],
+    ahead: Option<Ahead>,
 }
 
 /// What is disturbed.
@@ -76,6 +90,21 @@ pub struct Victims<'a> {
 }
 
 impl Sequence {
+    /// From its beginning. `sets_clock`: whether that may happen to this host.
+    pub fn new(sets_clock: bool) -> Self {
+        const WITHOUT: &[Disturbance] = Disturbance::ALL.split_at(Disturbance::ALL.len() - 1).0;
+        Self {
+            all: if sets_clock {
+                &Disturbance::ALL
+            } else {
+                WITHOUT
+            },
+            present: None,
+            begun: [0; Disturbance::ALL.len()],
+            ahead: None,
+        }
+    }
+
     /// Does what is due at a time since the soak's beginning.
     ///
     /// # Errors
@@ -83,8 +112,8 @@ impl Sequence {
     pub fn step(&mut self, time: Duration, victims: &mut Victims<'_>) -> Result<()> {
         let number = time.as_secs() / SLOT.as_secs();
         let into = time.saturating_sub(SLOT * u32::try_from(number)?);
-        let place = usize::try_from(number)? % Disturbance::ALL.len();
-        let due = Disturbance::ALL[place];
+        let place = usize::try_from(number)? % self.all.len();
+        let due = self.all[place];
         let wanted = (into < due.lasts()).then_some(due);
         if wanted == self.present {
             return Ok(());
@@ -93,7 +122,7 @@ impl Sequence {
         if let Some(due) = wanted {
             self.present = wanted;
             self.begun[place] += 1;
-            begin(due, victims)?;
+            self.begin(due, victims)?;
         }
         Ok(())
     }
@@ -108,6 +137,7 @@ impl Sequence {
             Some(Disturbance::Death) => victims.world.revive()?,
             Some(Disturbance::Starved) => victims.confined.starve(false)?,
             Some(Disturbance::Stopped) => victims.agent.signal(Signal::SIGCONT)?,
+            Some(Disturbance::Clock) => self.ahead = None,
             Some(Disturbance::Flood) | None => {}
         }
         Ok(())
@@ -115,7 +145,8 @@ impl Sequence {
 
     /// How often each thing has happened.
     pub fn summary(&self) -> String {
-        let parts: Vec<String> = Disturbance::ALL
+        let parts: Vec<String> = self
+            .all
             .iter()
             .zip(self.begun)
             .map(|(what, times)| format!("{what}: {times}"))
@@ -133,15 +164,21 @@ impl Sequence {
         self.present
             .map_or("quiet".to_owned(), |what| what.to_string())
     }
-}
 
-fn begin(what: Disturbance, victims: &mut Victims<'_>) -> Result<()> {
-    match what {
-        Disturbance::Outage => victims.collector.stay_away(true),
-        Disturbance::Death => victims.world.kill(),
-        Disturbance::Starved => victims.confined.starve(true)?,
-        Disturbance::Flood => victims.world.flood()?,
-        Disturbance::Stopped => victims.agent.signal(Signal::SIGSTOP)?,
+    /// How often the clock was set ahead.
+    pub fn clock_set(&self) -> u64 {
+        self.begun[Disturbance::Clock as usize]
     }
-    Ok(())
+
+    fn begin(&mut self, what: Disturbance, victims: &mut Victims<'_>) -> Result<()> {
+        match what {
+            Disturbance::Outage => victims.collector.stay_away(true),
+            Disturbance::Death => victims.world.kill(),
+            Disturbance::Starved => victims.confined.starve(true)?,
+            Disturbance::Flood => victims.world.flood()?,
+            Disturbance::Stopped => victims.agent.signal(Signal::SIGSTOP)?,
+            Disturbance::Clock => self.ahead = Some(Ahead::by(AHEAD)?),
+        }
+        Ok(())
+    }
 }

@@ -14,14 +14,24 @@ const MEMORY_SLACK: f64 = (4 << 20) as f64;
 /// Entries of kernel tables that may be of other processes of this host.
 const ENTRIES_SLACK: u64 = 200;
 
+/// Connections that may be open at the end: also those that are not traced are known.
+const CONNECTIONS_MAX: u64 = 200;
+
+/// What the agent is to do with.
+const RESIDENT_MAX: u64 = 60 << 20;
+
 /// What came of a soak.
 pub struct Results {
     /// Where and when.
     pub machine: Machine,
     /// How long.
     pub lasting: Duration,
+    /// Exchanges a second that were wanted.
+    pub rate: f64,
     /// How often it was disturbed.
     pub disturbances: String,
+    /// How often the clock was set ahead.
+    pub clock_set: u64,
     /// Bytes that the agent might have.
     pub limit: u64,
     /// Bytes that it had at most.
@@ -63,15 +73,36 @@ impl Results {
                 ));
             }
         }
-        // The end of a connection that was lost in the kernel, and counted there, leaves what was open on
-        // it until the budget for that is used up.
+        let mut check = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
         let open = self.told.count("clew_open_exchanges");
-        let ends_lost = self.told.drops.get("kernel event_ring_full").unwrap_or(&0);
-        if open > *ends_lost {
-            faults.push(format!(
-                "{open} exchanges are open at the end, {ends_lost} events were lost"
-            ));
-        }
+        check(open == 0, format!("{open} exchanges are open at the end"));
+        let open = self.told.count("clew_open_connections");
+        check(
+            open <= CONNECTIONS_MAX,
+            format!("{open} connections are open at the end"),
+        );
+        let most = self.samples.iter().map(|sample| sample.resident).max();
+        let most = most.unwrap_or_default();
+        check(
+            most <= RESIDENT_MAX,
+            format!("{} MiB were resident", most >> 20),
+        );
+        let full = self.told.drops.get("export queue_full");
+        check(
+            full.is_some_and(|drops| *drops > 0),
+            "the export queue was never full".to_owned(),
+        );
+        check(
+            (self.clock_set > 0) == (self.account.ahead > 0),
+            format!(
+                "the clock was set ahead {} times, and {} spans are from then",
+                self.clock_set, self.account.ahead
+            ),
+        );
         faults
     }
 }
@@ -119,11 +150,12 @@ pub fn markdown(results: &Results) -> String {
         ]);
     }
     requests.note(&format!(
-        "Made by the agent: {} spans; come: {} (and {} again); lost when made: {}; missing of the \
+        "Made by the agent: {} spans; come: {} (and {} again), of which {} from while the clock was ahead; lost when made: {}; missing of the \
          answered: {}; losses counted before spans were made: {}.",
         account.made,
         account.come,
         account.again,
+        account.ahead,
         account.lost_spans,
         account.missing(),
         account.lost_before,
@@ -154,6 +186,21 @@ pub fn markdown(results: &Results) -> String {
             all().max().unwrap_or_default().to_string(),
         ]);
     }
+    let resident = |sample: Option<&Sample>| {
+        let bytes = sample.map_or(0, |sample| sample.resident);
+        format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+    };
+    let since = |time| results.samples.iter().find(|sample| sample.time >= time);
+    let mut memory = Table::new(
+        "Resident memory, MiB",
+        &["after a minute", "half way", "at the end", "most"],
+    );
+    memory.row(&[
+        resident(since(Duration::from_secs(60).min(results.lasting / 4))),
+        resident(since(results.lasting / 2)),
+        resident(results.samples.last()),
+        resident(results.samples.iter().max_by_key(|sample| sample.resident)),
+    ]);
     let [before, after] = &results.entries;
     let tables: Vec<String> = after
         .iter()
@@ -161,20 +208,23 @@ pub fn markdown(results: &Results) -> String {
         .collect();
     resources.note(&format!(
         "Medians of {} samples. Entries in kernel tables before and after: {}. Open at the end: {} \
-         exchanges, {} connections. Memory with the kernel's maps: {} MiB at most, {} allowed.",
+         exchanges, {} connections; connections whose end was found out: {}. Memory with the kernel's maps: {} MiB at most, {} allowed.",
         results.samples.len(),
         tables.join(", "),
         results.told.count("clew_open_exchanges"),
         results.told.count("clew_open_connections"),
+        results.told.count("clew_connections_found_ended_total"),
         results.peak >> 20,
         results.limit >> 20,
     ));
     format!(
-        "{}\n\n{} s. {}.\n\n{}\n{}",
+        "{}\n\n{} s at {} exchanges a second. {}.\n\n{}\n{}\n{}",
         results.machine,
         results.lasting.as_secs(),
+        results.rate,
         results.disturbances,
         requests.text,
+        memory.text,
         resources.text
     )
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clew_tests::held::Held;
@@ -13,7 +14,11 @@ use crate::command;
 /// One look at the agent's process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Resident memory in bytes, without that of files.
+    /// Since the traffic began.
+    pub time: Duration,
+    /// Resident memory in bytes.
+    pub resident: u64,
+    /// The same without that of files.
     pub memory: u64,
     /// Open descriptors.
     pub descriptors: u64,
@@ -30,7 +35,7 @@ impl Sample {
     ///
     /// # Errors
     /// When it has ended.
-    pub fn of(pid: u32) -> Result<Self> {
+    pub fn of(pid: u32, time: Duration) -> Result<Self> {
         let status =
             fs::read_to_string(format!("/proc/{pid}/status")).context("the agent has ended")?;
         let field = |name: &str| {
@@ -41,6 +46,8 @@ impl Sample {
         let held = Held::by(pid)?;
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         Ok(Self {
+            time,
+            resident: field("VmRSS:")? * 1024,
             memory: field("RssAnon:")? * 1024,
             descriptors: descriptors as u64,
             threads: field("Threads:")?,
@@ -113,6 +120,8 @@ mod tests {
     #[test]
     fn fifths_of_what_grows() {
         let sample = |memory| Sample {
+            time: Duration::ZERO,
+            resident: memory,
             memory,
             descriptors: 1,
             threads: 1,

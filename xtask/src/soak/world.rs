@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clew_testbed::{Cgroup, Namespace, Process, temp_dir};
-use clew_tests::require::{self, Need};
 use clew_tests::service::{self, Runtime};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -43,41 +42,71 @@ pub struct Kind {
     pub marker: &'static str,
     /// Spans of an answered request.
     pub spans: u64,
-    /// Way, share of the rate, threads, port, port that is called.
-    way: (&'static str, f64, u32, u16, Option<u16>),
+    /// Its share of all exchanges; of short processes there are few, however many others.
+    share: f64,
+    /// Who asks.
+    client: Client,
+    /// Who is asked, and who is called by that.
+    ports: (u16, Option<u16>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Client {
+    /// Threads, with so many requests on a connection.
+    Threads(&'static str, u32, u64),
+    /// A process for each request.
+    Processes,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind {
         name: "kept connections, Python calls Go",
-        marker: "/s/soak-kept-",
+        marker: "/s/soak-called-",
         spans: 4,
-        way: ("kept", 0.3, 4, FRONT, Some(BACK)),
+        share: 0.08,
+        client: Client::Threads("http", 4, 500),
+        ports: (FRONT, Some(BACK)),
+    },
+    Kind {
+        name: "kept connections, Go",
+        marker: "/s/soak-kept-",
+        spans: 2,
+        share: 0.4,
+        client: Client::Threads("http", 2, 500),
+        ports: (BACK, None),
     },
     Kind {
         name: "a connection per request, Go",
         marker: "/s/soak-fresh-",
         spans: 2,
-        way: ("fresh", 0.2, 2, BACK, None),
+        share: 0.16,
+        client: Client::Threads("http", 2, 1),
+        ports: (BACK, None),
     },
     Kind {
         name: "a service that is killed",
         marker: "/s/soak-mortal-",
         spans: 2,
-        way: ("kept", 0.1, 2, MORTAL, None),
+        share: 0.04,
+        client: Client::Threads("http", 2, 500),
+        ports: (MORTAL, None),
     },
     Kind {
         name: "Redis",
         marker: "db.system.name",
         spans: 2,
-        way: ("redis", 0.4, 2, REDIS, None),
+        share: 0.32,
+        client: Client::Threads("redis", 2, 500),
+        ports: (REDIS, None),
     },
     Kind {
         name: "short processes, a process per connection",
         marker: "/s/soak-short-",
         spans: 2,
-        way: ("short", 0.0, 3, FORKING, None),
+        share: 0.0,
+        client: Client::Processes,
+        ports: (FORKING, None),
     },
 ];
 
@@ -154,29 +183,32 @@ impl World {
         Ok(service)
     }
 
-    /// Begins with all traffic, so many requests a second together, but for the short processes.
+    /// Begins with all traffic, so many exchanges a second together, but for the short processes.
     ///
     /// # Errors
     /// When a client cannot be started.
     pub fn ask(&mut self, rate: f64) -> Result<()> {
-        let python = require::find(Need::Python).map_err(anyhow::Error::msg)?;
         for kind in KINDS {
-            let (way, share, threads, port, called) = kind.way;
+            let (port, called) = kind.ports;
             let address = address(port).to_string();
-            let client = if way == "short" {
-                let mut shell = Command::new("sh");
-                shell.arg(source("short.sh")).args(["1", &address]);
-                shell
-            } else {
-                let name = kind.marker.trim_start_matches("/s/soak-").trim_matches('-');
-                let mut client = Command::new(&python);
-                client.arg(source("client.py")).args([name, way]);
-                client.args([(rate * share).to_string(), threads.to_string(), address]);
-                client.args(called.map(|port| self::address(port).to_string()));
-                client
+            let command = match kind.client {
+                Client::Processes => {
+                    let mut shell = Command::new("sh");
+                    shell.arg(source("short.sh")).args(["1", &address]);
+                    shell
+                }
+                Client::Threads(protocol, threads, requests) => {
+                    let name = kind.marker.trim_start_matches("/s/soak-").trim_matches('-');
+                    let mut client = Command::new(std::env::current_exe()?);
+                    client.args(["soak-client", name, protocol]);
+                    client.arg((rate * kind.share / kind.spans as f64).to_string());
+                    client.args([threads.to_string(), requests.to_string(), address]);
+                    client.args(called.map(|port| self::address(port).to_string()));
+                    client
+                }
             };
             let name = format!("client-{}", self.clients.len());
-            let client = self.member(&name, &client)?;
+            let client = self.member(&name, &command)?;
             self.clients.push(client);
         }
         Ok(())
