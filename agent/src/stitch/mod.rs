@@ -482,9 +482,9 @@ impl Stitcher {
         client.place = None;
         server.peer = Some(client_key);
         server.place = None;
-        let by_socket_span = client.span_id;
+        let span = client.span_id;
         let by_socket = Parent::Span {
-            id: by_socket_span,
+            id: span,
             evidence: Evidence::Socket,
         };
         let (client_cell, server_cell) = (client.cell, server.cell);
@@ -500,7 +500,7 @@ impl Stitcher {
             },
             // The very request, though it left under another name.
             Some(arrived)
-                if arrived.span == by_socket_span
+                if arrived.span == span
                     && let Some(freed) = self.traces.join(server_cell, client_cell) =>
             {
                 self.exchanges[server_key].parent = Some(by_socket);
@@ -508,17 +508,27 @@ impl Stitcher {
                 self.complete(server_key, out);
             }
             Some(arrived) if arrived.trace == self.traces.trace(client_cell).id => {
-                self.exchanges[server_key].parent = Some(by_socket);
-                self.complete(server_key, out);
+                self.decide(server_key, by_socket, out);
             }
             Some(Arrived { span, evidence, .. }) => {
                 // Something on the way wrote it; it knows the request better than the addresses do.
-                let server = &mut self.exchanges[server_key];
-                server.parent = Some(Parent::Span { id: span, evidence });
-                server.other_trace = true;
-                self.complete(server_key, out);
+                self.exchanges[server_key].other_trace = true;
+                self.decide(server_key, Parent::Span { id: span, evidence }, out);
             }
         }
+    }
+
+    /// The parent of a server exchange is known, and its trace is the one that it came with.
+    fn decide(&mut self, key: ExchangeKey, parent: Parent, out: &mut Vec<Span>) {
+        let exchange = &mut self.exchanges[key];
+        exchange.parent = Some(parent);
+        let cell = exchange.cell;
+        let freed = match self.traces.opener(cell) {
+            Some(opener) if opener == key => self.traces.settle(cell),
+            _ => Vec::new(),
+        };
+        self.release(freed, out);
+        self.complete(key, out);
     }
 
     fn finished(&mut self, connection: &Connection, finished: Finished, out: &mut Vec<Span>) {
@@ -649,21 +659,15 @@ impl Stitcher {
         if exchange.parent.is_some() {
             return;
         }
-        exchange.parent = Some(match (exchange.arrived, exchange.header) {
+        let parent = match (exchange.arrived, exchange.header) {
             (Some(Arrived { span, evidence, .. }), _) => Parent::Span { id: span, evidence },
             (None, Some(_)) => Parent::None(NoParent::TraceOnly),
             (None, None) => Parent::None(NoParent::Root),
-        });
-        let cell = exchange.cell;
+        };
         if let Some(place) = exchange.place.take() {
             self.peers.leave(place, key);
         }
-        let freed = match self.traces.opener(cell) {
-            Some(opener) if opener == key => self.traces.settle(cell),
-            _ => Vec::new(),
-        };
-        self.release(freed, out);
-        self.complete(key, out);
+        self.decide(key, parent, out);
     }
 
     /// A held span leaves with what is known.

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod offspring;
+mod options;
 mod peers;
 mod rules;
 mod sampling;

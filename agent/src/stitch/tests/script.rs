@@ -9,7 +9,8 @@
 //!                         `ctx=T/S/deferred` add a header (`-` for no trace, no span), `pos=N` a
 //!                         position that is not the usual one, `answer=N` where the response stream
 //!                         stands, if that is not the usual place, `telemetry` that the request
-//!                         carries some
+//!                         carries some; `option=T/S` is what came in a TCP option, `sent=T/S` what the
+//!                         kernel let leave with a request, and `cause=A<` what it took for its cause
 //! 20 3.3 A< end           the oldest exchange on that end is over; `aborted` may follow
 //! 21 1.2 begins 1.3       a thread (or with another process's id, a process) is created
 //! 22 1.3 ends
@@ -26,9 +27,9 @@ use std::fmt::Write as _;
 
 use crate::metrics::Metrics;
 use crate::model::{
-    Address, Connection, ConnectionId, Finished, Origin, Outcome, Parent, ParserEvent,
-    RemoteContext, Role, Side, Span, SpanId, SpanStatus, Started, Task, Timestamp, TraceFlags,
-    TraceId,
+    Address, Carried, Cause, Connection, ConnectionId, Finished, NoParent, Origin, Outcome, Parent,
+    ParserEvent, Provenance, RemoteContext, Role, Side, Span, SpanId, SpanStatus, Started, Task,
+    Timestamp, TraceFlags, TraceId,
 };
 use crate::stitch::{IdSource, SequentialIds, StitchConfig, Stitcher};
 
@@ -170,6 +171,14 @@ impl Script {
             .push_back(exchange);
         self.names.push(format!("{end}{exchange}"));
         let option = |key: &str| more.iter().find_map(|word| word.strip_prefix(key));
+        let cause = option("cause=").map(|end| Cause::Thread(self.connections[end].id));
+        let sent = |span_id| Provenance::Sent {
+            span_id,
+            cause: cause.unwrap_or(Cause::None(NoParent::NotServing)),
+        };
+        let carried = option("option=")
+            .map(|named| carried(named, Provenance::Option))
+            .or_else(|| option("sent=").map(|named| carried(named, sent)));
         let connection = self.connections.get_mut(end).expect("a link");
         let answers = connection.positions[0] + exchange * 50;
         connection.now = [option("answer=").map_or(answers, number); 2];
@@ -183,7 +192,7 @@ impl Script {
             position: option("pos=").map_or(exchange * 100, number),
             start: time,
             task: thread(task),
-            carried: None,
+            carried,
             context: option("ctx=").map(context),
             overlapping: false,
             telemetry: more.contains(&"telemetry"),
@@ -267,6 +276,15 @@ fn micros(text: &str) -> Timestamp {
 fn thread(text: &str) -> Task {
     let (pid, tid) = text.split_once('.').expect("process.thread");
     Task::thread(number(pid), number(tid))
+}
+
+fn carried(text: &str, origin: impl FnOnce(SpanId) -> Provenance) -> Carried {
+    let (trace, span) = text.split_once('/').expect("trace/span");
+    Carried {
+        trace_id: TraceId(HEADER_TRACES + number::<u128>(trace)),
+        flags: TraceFlags::SAMPLED,
+        origin: origin(SpanId(HEADER_SPANS + number::<u64>(span))),
+    }
 }
 
 fn context(text: &str) -> RemoteContext {
