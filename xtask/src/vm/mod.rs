@@ -77,7 +77,7 @@ impl Variant {
 
     /// The same, as arguments.
     pub fn arguments(self) -> String {
-        let (cgroup, lockdown) = (name(self.cgroup), name(self.lockdown));
+        let (cgroup, lockdown) = (name(&self.cgroup), name(&self.lockdown));
         format!("--cgroup {cgroup} --lockdown {lockdown}")
     }
 
@@ -88,7 +88,7 @@ impl Variant {
 }
 
 /// What a value is called on the command line.
-fn name(value: impl ValueEnum) -> String {
+fn name(value: &impl ValueEnum) -> String {
     let value = value.to_possible_value();
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
