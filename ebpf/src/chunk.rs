@@ -425,7 +425,7 @@ unsafe fn submit(
         (*header).result = length as i32;
         (*header).flags = flags;
         if pieces::is_one(flow, length, captured) {
-            pieces::whole(record);
+            pieces::submit(record);
         } else {
             pieces::tell(flow);
         }

@@ -304,9 +304,9 @@ static NOTHING_SERVED: Sum = Sum::new();
 #[btf_map]
 static TASKS: HashMap<u64, Sum, 32768> = HashMap::new();
 
-/// How often a process was followed again.
+/// How many processes have begun to call.
 #[btf_map]
-static RETURNS: Array<Shared, 1> = Array::new();
+static CALLERS: Array<Shared, 1> = Array::new();
 
 /// What the agent has learned of a process.
 #[btf_map]
@@ -335,6 +335,12 @@ fn mark(pid: u32, flags: u64) {
         let missing = flags & !process.flags.load();
         if missing != 0 {
             process.flags.add(missing);
+        }
+        // After the flag: who has read the number before looks at the flag again.
+        if missing & CALLS != 0
+            && let Some(callers) = CALLERS.get(0)
+        {
+            callers.add(1);
         }
     }
 }
@@ -387,9 +393,6 @@ fn calls(pid: u32, process: &Process) {
         mark(pid, CALLS);
     } else {
         mark(pid, CALLS | RESTED);
-        if let Some(returns) = RETURNS.get(0) {
-            returns.add(1);
-        }
         tell_followed(pid, true);
     }
 }
@@ -492,19 +495,18 @@ pub fn process_exited(pid: u32) {
     let _ = PROCESSES.remove(pid);
 }
 
-/// Whether what a process serves is to be followed.
+/// Whether what a process serves is to be followed; `None` of one that is not known, and may be later.
 #[inline(always)]
-pub fn is_followed(pid: u32) -> bool {
-    matches!(process(pid), Some(process) if process.is_followed())
+pub fn is_followed(pid: u32) -> Option<bool> {
+    process(pid).map(Process::is_followed)
 }
 
-/// A number, never 0, that stays the same as long as no process that was not followed is.
+/// A number, never 0, that stays the same as long as no known process that was not followed is. To be read
+/// before [`is_followed`].
 #[inline(always)]
 pub fn unfollowed() -> u32 {
-    match RETURNS.get(0) {
-        Some(returns) => returns.load() as u32 | 1 << 31,
-        None => 0,
-    }
+    let callers = CALLERS.get(0).map_or(0, Shared::load);
+    callers as u32 | 1 << 31
 }
 
 /// A task begins to serve a request.

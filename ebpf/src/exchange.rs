@@ -222,9 +222,13 @@ unsafe fn received(store: &impl Store, flow: *mut Flow, moved: Moved, bytes: Byt
         if (*flow).unfollowed == unfollowed {
             return;
         }
-        if !context::is_followed(pid) {
-            (*flow).unfollowed = unfollowed;
-            return;
+        match context::is_followed(pid) {
+            Some(true) => {}
+            Some(false) => {
+                (*flow).unfollowed = unfollowed;
+                return;
+            }
+            None => return,
         }
         let nonblocking = socket::is_nonblocking(store.address());
         let id = (*flow).id;

@@ -79,17 +79,6 @@ pub unsafe fn is_one(flow: *mut Flow, length: u32, captured: u32) -> bool {
     }
 }
 
-/// Tells such a call.
-///
-/// # Safety
-///
-/// As for [`tell`].
-#[inline(always)]
-pub unsafe fn whole(record: *mut Record) {
-    // SAFETY: promised by the caller.
-    unsafe { submit(record) };
-}
-
 /// Tells the call of which the record has the first bytes.
 ///
 /// A function by itself: the stack of the one that follows every system call has no room for it.
@@ -301,8 +290,12 @@ unsafe fn rest(record: *mut Record, from: u32, to: u32) {
 }
 
 /// Tells what is in the record, and the context that goes with it.
+///
+/// # Safety
+///
+/// `record` must be this processor's, and taken.
 #[inline(always)]
-unsafe fn submit(record: *mut Record) {
+pub unsafe fn submit(record: *mut Record) {
     // SAFETY: promised by the caller.
     unsafe {
         let captured = opaque((*record).header.captured);

@@ -281,10 +281,10 @@ fn missing(map: &'static str) -> KernelError {
 const STATES_MAX: u32 = 4096;
 
 /// Whether tasks run programs in the middle of another's: tracepoints' from Linux 7.0 on, and functions'
-/// wherever the kernel itself can be preempted.
+/// wherever the kernel itself can be preempted. A version that cannot be told is taken for a new one.
 fn preemptible(backend: Backend) -> bool {
-    backend == Backend::Fentry
-        || KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(7, 0, 0))
+    let is_older = |version| version < KernelVersion::new(7, 0, 0);
+    backend == Backend::Fentry || !KernelVersion::current().is_ok_and(is_older)
 }
 
 fn load_maps(
