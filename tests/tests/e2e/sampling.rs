@@ -9,7 +9,7 @@ use clew_tests::require::Need;
 use clew_tests::score::Score;
 use clew_tests::service::{CURL, Runtime};
 use clew_tests::store::Which;
-use clew_tests::{Backend, Stage};
+use clew_tests::{Agent, Backend, Stage};
 
 on_each_backend!(
     a_part_of_all_traces_each_of_them_whole,
@@ -20,6 +20,7 @@ on_each_backend!(
     none_whatever_callers_say,
 );
 
+const NEEDS: &[Need] = &[Need::Python, CURL];
 const PORTS: [u16; 2] = [8001, 8002];
 const PARENT: &str = "b7ad6b7169203331";
 /// Its last 56 bits, `48eb211c80319c`, are kept by ratios of 0.716 and more.
@@ -42,14 +43,17 @@ impl Scene {
         if !ratio.is_empty() {
             arguments.extend(["--sampling-ratio", ratio]);
         }
-        let stage = Stage::own(test, backend, &[Need::Python, CURL], &arguments)?;
+        Stage::own(test, backend, NEEDS, &arguments).map(Self::on)
+    }
+
+    fn on(stage: Stage) -> Self {
         let services = PORTS.map(|port| Runtime::Python.start(&stage, port).unwrap());
         let [first, second] = PORTS.map(|port| Call::to(&format!("http://127.0.0.1:{port}")));
-        Some(Self {
+        Self {
             stage,
             call: first.calling(second),
             _services: services,
-        })
+        }
     }
 
     /// Sends the call by curl, with a context.
@@ -226,13 +230,19 @@ fn all_whatever_callers_say(backend: Backend) {
 }
 
 fn none_whatever_callers_say(backend: Backend) {
-    let Some(scene) = Scene::new("never", backend, "always_off", "") else {
+    let Some(stage) = Stage::without_agent("never", backend, NEEDS) else {
         return;
     };
+    let agent = Agent::start(backend, &["--sampler", "always_off"]).unwrap();
+    let scene = Scene::on(stage);
     let context = format!("00-{TRACE}-{PARENT}-01");
-    let request = scene.curl("flags", &context, "vendor=1");
-    let dropped = Deadline::after(Stage::SOON).poll(|| (scene.unsampled() >= 4.0).then_some(()));
-    assert_eq!(dropped, Some(()), "{}", scene.stage.agent().log());
-    let name = &request.hops[0].request;
-    assert_eq!(scene.stage.spans_of_request(name, 0).len(), 0);
+    scene.curl("flags", &context, "vendor=1");
+    let unsampled = || agent.metrics().sum("clew_spans_unsampled_total", ("", "")) >= 4.0;
+    let dropped = Deadline::after(Stage::SOON).poll(|| unsampled().then_some(()));
+    assert_eq!(dropped, Some(()), "{}", agent.log());
+    // Others' spans may have been those. Leaving, it sends all that it has.
+    let (status, spans, log) = agent.stop().unwrap();
+    assert!(status.success(), "{log}");
+    let sent = spans.of(Which::Named(&scene.stage.request("")));
+    assert_eq!(sent.len(), 0, "{sent:#?}");
 }
