@@ -30,6 +30,9 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// All of them, in the order in which the agent prefers them.
+    pub const ALL: [Self; 3] = [Self::Socket, Self::Fentry, Self::Syscall];
+
     /// What is added to a port, so that cases which run side by side do not take the same one.
     #[must_use]
     pub const fn ports(self) -> u16 {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clew_testbed::{Deadline, temp_dir};
+use clew_tests::Backend;
 use tempfile::TempDir;
 
 use super::agent::Agent;
 use super::cost::{AgentCost, Came, Cost, Meter};
-use super::floor::{self, Backend, Floor};
+use super::floor::{self, Floor};
 use super::instructions::Instructions;
 use super::load::{Load, Pace};
 use super::receiver::Receiver;
@@ -69,9 +70,11 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("nothing"),
-            Self::Floor(backend) => write!(f, "empty programs on {backend}"),
-            Self::Clew(backend) => write!(f, "Clew on {backend}"),
-            Self::Unexported(backend) => write!(f, "Clew on {backend}, without export"),
+            Self::Floor(backend) => write!(f, "empty programs on {}", floor::title(*backend)),
+            Self::Clew(backend) => write!(f, "Clew on {}", floor::title(*backend)),
+            Self::Unexported(backend) => {
+                write!(f, "Clew on {}, without export", floor::title(*backend))
+            }
         }
     }
 }

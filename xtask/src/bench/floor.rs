@@ -1,6 +1,5 @@
 //! The floors: the hooks of the agent's backends with empty programs (ebpf/src/floor.rs).
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -8,67 +7,41 @@ use aya::programs::fentry::FEntryLink;
 use aya::programs::fexit::FExitLink;
 use aya::programs::{BtfTracePoint, FEntry, FExit, ProgramError, ProgramType, loaded_programs};
 use aya::{Btf, Ebpf};
+use clew_tests::Backend;
 
-/// How the agent sees sends and receives, by its `--backend`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// The tracepoints of sockets.
-    Socket,
-    /// Functions.
-    Fentry,
-    /// The tracepoints of system calls.
-    Syscall,
-}
-
-impl Backend {
-    /// All of them, in the order in which the agent prefers them.
-    pub const ALL: [Self; 3] = [Self::Socket, Self::Fentry, Self::Syscall];
-
-    /// What `--backend` calls it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Socket => "socket",
-            Self::Fentry => "fentry",
-            Self::Syscall => "syscall",
-        }
-    }
-
-    /// Its hooks (agent/src/kernel/description.rs), but for those of [`OF_ALL`], for what the agent does
-    /// at sock_ops, and for sendfile's functions of kernels before 6.5.
-    const fn hooks(self) -> &'static [(&'static str, Hook)] {
-        match self {
-            Self::Socket => &[
-                ("floor_sent", Hook::Tracepoint("sock_send_length")),
-                ("floor_received", Hook::Tracepoint("sock_recv_length")),
-            ],
-            Self::Fentry => &[
-                ("floor_entry", Hook::Entry("inet_sendmsg")),
-                ("floor_entry", Hook::Entry("inet6_sendmsg")),
-                ("floor_end", Hook::End("inet_sendmsg")),
-                ("floor_end", Hook::End("inet6_sendmsg")),
-                ("floor_end", Hook::End("unix_stream_sendmsg")),
-                ("floor_end", Hook::End("inet_recvmsg")),
-                ("floor_end", Hook::End("inet6_recvmsg")),
-                ("floor_end", Hook::End("unix_stream_recvmsg")),
-                ("floor_end", Hook::End("tcp_splice_read")),
-                ("floor_end", Hook::End("unix_stream_splice_read")),
-            ],
-            Self::Syscall => &[
-                ("floor_call_enter", Hook::Tracepoint("sys_enter")),
-                ("floor_call_exit", Hook::Tracepoint("sys_exit")),
-            ],
-        }
+/// A backend's hooks (agent/src/kernel/description.rs), but for those of [`OF_ALL`], for what the agent does
+/// at sock_ops, and for sendfile's functions of kernels before 6.5.
+const fn hooks(backend: Backend) -> &'static [(&'static str, Hook)] {
+    match backend {
+        Backend::Socket => &[
+            ("floor_sent", Hook::Tracepoint("sock_send_length")),
+            ("floor_received", Hook::Tracepoint("sock_recv_length")),
+        ],
+        Backend::Fentry => &[
+            ("floor_entry", Hook::Entry("inet_sendmsg")),
+            ("floor_entry", Hook::Entry("inet6_sendmsg")),
+            ("floor_end", Hook::End("inet_sendmsg")),
+            ("floor_end", Hook::End("inet6_sendmsg")),
+            ("floor_end", Hook::End("unix_stream_sendmsg")),
+            ("floor_end", Hook::End("inet_recvmsg")),
+            ("floor_end", Hook::End("inet6_recvmsg")),
+            ("floor_end", Hook::End("unix_stream_recvmsg")),
+            ("floor_end", Hook::End("tcp_splice_read")),
+            ("floor_end", Hook::End("unix_stream_splice_read")),
+        ],
+        Backend::Syscall => &[
+            ("floor_call_enter", Hook::Tracepoint("sys_enter")),
+            ("floor_call_exit", Hook::Tracepoint("sys_exit")),
+        ],
     }
 }
 
-/// As the tables say it.
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Socket => "socket tracepoints",
-            Self::Fentry => "functions (fentry)",
-            Self::Syscall => "system call tracepoints",
-        })
+/// What the tables call a backend's hooks.
+pub const fn title(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Socket => "socket tracepoints",
+        Backend::Fentry => "functions (fentry)",
+        Backend::Syscall => "system call tracepoints",
     }
 }
 
@@ -130,7 +103,7 @@ impl Floor {
             programs,
             held: Vec::new(),
         };
-        for &(name, hook) in backend.hooks().iter().chain(&OF_ALL) {
+        for &(name, hook) in hooks(backend).iter().chain(&OF_ALL) {
             let (Hook::Tracepoint(place) | Hook::Entry(place) | Hook::End(place)) = hook;
             floor
                 .attach_one(name, hook, &btf)

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum as _;
 use clew_testbed::temp_dir;
+use clew_tests::Backend;
 
 use super::cell::{Bench, Cell, Demand, Soak, Variant};
 use super::cost::Cost;
 use super::cpu::{self, Family};
 use super::document;
-use super::floor::{Backend, Floor};
+use super::floor::{self, Floor};
 use super::instructions::Instructions;
 use super::machine::Machine;
 use super::report::{self, Results};
@@ -123,7 +124,7 @@ impl Backends {
             }
         }
         for (backend, reason) in &refused {
-            println!("no {backend}: {reason}");
+            println!("no {}: {reason}", floor::title(*backend));
         }
         ensure!(!had.is_empty(), "no floor can be attached");
         Ok(Self {

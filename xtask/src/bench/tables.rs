@@ -3,6 +3,7 @@
 use super::cell::{Demand, Variant};
 use super::cost::{AgentCost, Cost};
 use super::document::{Table, percent};
+use super::floor;
 use super::overhead::{Measured, main_variants};
 use super::report::Results;
 use super::statistics::Interval;
@@ -306,7 +307,8 @@ pub fn ways(results: &Results) -> String {
             ]);
         }
         for (backend, reason) in &results.backends.refused {
-            table.note(&format!("Not on {backend}: {reason}."));
+            let title = floor::title(*backend);
+            table.note(&format!("Not on {title}: {reason}."));
         }
         text.push_str(&table.text);
     }
